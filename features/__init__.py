@@ -1,0 +1,29 @@
+"""Expression to features: the cohort contract, the catalogue of markers, their scores."""
+
+from features.catalogue import Catalogue, default_catalogue, load_catalogue
+from features.cohort import CohortReport, check_cohort
+from features.errors import (
+    CatalogueError,
+    CohortError,
+    ConfigError,
+    ModelError,
+    OncoResistError,
+)
+from features.reference import ReferenceStandardiser, standardise_in_cohort
+from features.transformer import MarkerFeatures
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "CohortError",
+    "CohortReport",
+    "ConfigError",
+    "MarkerFeatures",
+    "ModelError",
+    "OncoResistError",
+    "ReferenceStandardiser",
+    "check_cohort",
+    "default_catalogue",
+    "load_catalogue",
+    "standardise_in_cohort",
+]

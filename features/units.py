@@ -1,0 +1,157 @@
+"""Tell the unit of an expression matrix by evidence, and bring it to a linear scale."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import CohortError, examples
+
+__all__ = ["Unit", "UnitFinding", "detect_unit", "to_linear"]
+
+Unit = Literal["counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity"]
+
+_LOG_SCALE_MAXIMUM = 50.0
+"""No log2 or natural-log expression exceeds this; linear data of a whole sample always does."""
+_INTEGER_SHARE = 0.999
+_SHARED_FLOOR = 1e-3
+"""Share of values that sit on the minimum when it stands for 'not detected'."""
+_CENTRED_RATIO = 0.2
+
+_MEANING: dict[str, str] = {
+    "counts": "raw counts",
+    "tpm": "linear, such as TPM, FPKM or CPM",
+    "log2_tpm": "log2(TPM + pseudo-count)",
+    "ln_tpm": "natural log(TPM + 1)",
+    "log2_intensity": "log2 intensity, such as a nanoString panel or a microarray",
+}
+
+
+@dataclass(frozen=True)
+class UnitFinding:
+    """The unit of a matrix and what it was told by.
+
+    Attributes
+    ----------
+    unit
+        One of :data:`Unit`.
+    pseudocount
+        Constant added before the logarithm (0 for linear data).
+    evidence
+        The figures that decided, in words.
+    stated
+        True when the configuration named the unit, False when it was found.
+    """
+
+    unit: Unit
+    pseudocount: float
+    evidence: str
+    stated: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """The unit in words."""
+        return _MEANING[self.unit]
+
+
+def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
+    """Return the unit of an expression matrix.
+
+    Parameters
+    ----------
+    values
+        Expression (n_samples, n_genes); NaN is allowed and ignored.
+
+    Raises
+    ------
+    CohortError
+        The matrix is empty, holds negative counts, or is centred per gene.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise CohortError("the expression matrix holds no number; give a file with expression")
+    low, high = float(finite.min()), float(finite.max())
+    whole = float(np.mean(finite == np.round(finite)))
+    seen = f"values {low:.4g} to {high:.4g}, {whole:.1%} whole numbers"
+    if whole >= _INTEGER_SHARE and high > _LOG_SCALE_MAXIMUM:
+        if low < 0:
+            raise _negative_counts(finite)
+        return UnitFinding("counts", 0.0, seen)
+    if high > _LOG_SCALE_MAXIMUM:
+        if low < 0:
+            raise CohortError(
+                f"expression holds negative values on a linear scale ({seen}); "
+                "give counts, TPM or their logarithm"
+            )
+        totals = np.nansum(values, axis=1)
+        return UnitFinding("tpm", 0.0, f"{seen}, median sample total {np.median(totals):.4g}")
+    return _detect_log_unit(values, low=low, floor_share=float(np.mean(finite == low)), seen=seen)
+
+
+def _detect_log_unit(
+    values: NDArray[np.float64], *, low: float, floor_share: float, seen: str
+) -> UnitFinding:
+    seen = f"{seen}, {floor_share:.2%} of values on the minimum"
+    shared_floor = floor_share >= _SHARED_FLOOR
+    if low < 0 and not shared_floor and _is_centred(values):
+        raise CohortError(
+            f"expression is centred per gene ({seen}): ranks within a sample mean nothing there; "
+            "give the values before centring or z-scoring"
+        )
+    if low < 0 and shared_floor:
+        constant = float(2.0**low)
+        return UnitFinding("log2_tpm", constant, f"{seen}: log2 of a pseudo-count {constant:.4g}")
+    if low == 0 and shared_floor:
+        return _detect_base(values, seen=seen)
+    return UnitFinding("log2_intensity", 0.0, f"{seen}: no shared floor of undetected genes")
+
+
+def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
+    """Tell log2 from natural log: undone with the right base, sample totals agree."""
+    spread = {}
+    for name, undone in (("log2", np.exp2(values)), ("ln", np.exp(values))):
+        totals = np.log10(np.nansum(undone - 1.0, axis=1) + 1.0)
+        spread[name] = float(np.std(totals) + np.abs(np.mean(totals) - 6.0))
+    found = f"{seen}; distance of sample totals from 10^6: " + ", ".join(
+        f"{name} {value:.2f}" for name, value in spread.items()
+    )
+    unit: Unit = "log2_tpm" if spread["log2"] <= spread["ln"] else "ln_tpm"
+    return UnitFinding(unit, 1.0, found)
+
+
+def _is_centred(values: NDArray[np.float64]) -> bool:
+    measured = values[:, np.isfinite(values).all(axis=0)]
+    if values.shape[0] < 3:
+        return bool(abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values))
+    if measured.shape[1] == 0:
+        return False
+    spread = measured.std(axis=0)
+    varying = spread > 0
+    if not varying.any():
+        return False
+    ratio = np.abs(measured.mean(axis=0)[varying]) / spread[varying]
+    return bool(np.median(ratio) < _CENTRED_RATIO)
+
+
+def _negative_counts(finite: NDArray[np.float64]) -> CohortError:
+    negative = finite[finite < 0]
+    return CohortError(
+        f"expression looks like raw counts but holds {negative.size} negative counts "
+        f"({examples(f'{value:g}' for value in negative)}); counts are zero or more: "
+        "correct the file, or name the unit in the cohort's configuration under unit"
+    )
+
+
+def to_linear(values: NDArray[np.float64], finding: UnitFinding) -> NDArray[np.float64]:
+    """Return expression on a linear scale (n_samples, n_genes), never negative; NaN stays NaN.
+
+    The order of genes within a sample is kept, ties included.
+    """
+    if finding.unit in ("counts", "tpm"):
+        return values.copy()
+    if finding.unit == "log2_tpm":
+        return np.maximum(np.exp2(values) - finding.pseudocount, 0.0)
+    if finding.unit == "ln_tpm":
+        return np.maximum(np.expm1(values), 0.0)
+    return np.exp2(values)

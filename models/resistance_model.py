@@ -1,0 +1,220 @@
+"""The frozen model: features, two standardisations, their classifiers and calibrations."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import skops.io
+from scipy.special import expit
+
+from features.catalogue import Catalogue
+from features.errors import ModelError, examples
+from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
+from features.transformer import MarkerFeatures
+from models.calibration import PlattCalibrator
+from models.classifier import ResistanceClassifier
+from models.explanation import Attributions, explain
+
+__all__ = ["ModelArm", "ResistanceModel"]
+
+FORMAT_VERSION = 1
+_TRUSTED = [
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "features.reference.ReferenceStandardiser",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "models.calibration.PlattCalibrator",
+    "models.classifier.ResistanceClassifier",
+]
+
+
+@dataclass(frozen=True)
+class ModelArm:
+    """One standardisation's fitted parts.
+
+    Attributes
+    ----------
+    classifier, calibrator
+        Fitted on this standardisation.
+    standardiser
+        The frozen reference (arm ``reference``), or None (arm ``cohort``).
+    threshold
+        Calibrated probability from which a sample is called resistant.
+    """
+
+    classifier: ResistanceClassifier
+    calibrator: PlattCalibrator
+    standardiser: ReferenceStandardiser | None
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ResistanceModel:
+    """Everything needed to go from a cohort's features to explained probabilities.
+
+    Attributes
+    ----------
+    setting
+        ici, adc, hcc or sclc.
+    catalogue
+        The markers the model was trained with.
+    transformer
+        Fitted :class:`features.MarkerFeatures`.
+    arms
+        ``cohort`` and ``reference`` → :class:`ModelArm`.
+    min_cohort_size
+        Fewest samples for the cohort-relative standardisation.
+    facts
+        Provenance as plain values: training cohorts, versions, hashes.
+    """
+
+    setting: str
+    catalogue: Catalogue
+    transformer: MarkerFeatures
+    arms: Mapping[Standardisation, ModelArm]
+    min_cohort_size: int
+    facts: Mapping[str, Any]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Columns of the feature table the model takes."""
+        return list(self.transformer.feature_names_)
+
+    def standardise(
+        self,
+        features: pd.DataFrame,
+        *,
+        standardisation: Standardisation,
+        cohorts: "pd.Series[str] | None" = None,
+    ) -> pd.DataFrame:
+        """Return standardised features; without ``cohorts`` all rows are one cohort.
+
+        Raises
+        ------
+        CohortError
+            A cohort is too small for the cohort-relative standardisation.
+        ModelError
+            A feature column is missing, or the standardisation is unknown.
+        """
+        missing = [name for name in self.feature_names if name not in features]
+        if missing:
+            raise ModelError(
+                f"the feature table lacks {len(missing)} columns ({examples(missing)}); its "
+                "columns are the catalogue ids that MarkerFeatures gives"
+            )
+        table = features[self.feature_names].astype(float)
+        standardiser = self.arm(standardisation).standardiser
+        if standardiser is not None:
+            return standardiser.transform(table)
+        if cohorts is None:
+            cohorts = pd.Series("cohort", index=table.index)
+        return standardise_in_cohort(
+            table, cohorts=cohorts, min_cohort_size=self.min_cohort_size
+        )
+
+    def arm(self, standardisation: str) -> ModelArm:
+        """Return the arm of a standardisation.
+
+        Raises
+        ------
+        ModelError
+            The standardisation is neither ``cohort`` nor ``reference``.
+        """
+        if standardisation not in self.arms:
+            raise ModelError(f"standardisation '{standardisation}'; allowed: cohort, reference")
+        return self.arms[cast(Standardisation, standardisation)]
+
+    def predict(
+        self,
+        features: pd.DataFrame,
+        *,
+        standardisation: Standardisation,
+        cohorts: "pd.Series[str] | None" = None,
+    ) -> "pd.Series[float]":
+        """Return the calibrated probability of resistance (n_samples,) from raw features."""
+        X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
+        arm = self.arm(standardisation)
+        log_odds = arm.calibrator.calibrated_log_odds(arm.classifier.decision_function(X))
+        return pd.Series(expit(log_odds), index=features.index, name="probability")
+
+    def explain(
+        self,
+        features: pd.DataFrame,
+        *,
+        standardisation: Standardisation,
+        cohorts: "pd.Series[str] | None" = None,
+    ) -> Attributions:
+        """Return SHAP attributions (n_samples, n_features) in calibrated log-odds."""
+        X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
+        arm = self.arm(standardisation)
+        return explain(arm.classifier, arm.calibrator, X)
+
+    def save(self, folder: Path) -> None:
+        """Write the model as ``model.json`` and one skops file an arm; no pickle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, arm in self.arms.items():
+            parts = {"classifier": arm.classifier, "calibrator": arm.calibrator}
+            if arm.standardiser is not None:
+                parts["standardiser"] = arm.standardiser
+            skops.io.dump(parts, folder / f"{name}.skops")
+        description = {
+            "format_version": FORMAT_VERSION,
+            "setting": self.setting,
+            "min_cohort_size": self.min_cohort_size,
+            "min_coverage": self.transformer.min_coverage,
+            "background": list(self.transformer.background_),
+            "thresholds": {name: arm.threshold for name, arm in self.arms.items()},
+            "facts": dict(self.facts),
+            "catalogue": self.catalogue.model_dump(mode="json"),
+        }
+        text = json.dumps(description, ensure_ascii=False, indent=1)
+        (folder / "model.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ResistanceModel":
+        """Return a saved model.
+
+        Raises
+        ------
+        ModelError
+            The folder holds no model, or one of another format.
+        """
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise ModelError(f"no OncoResist model in {folder}: {error}") from error
+        if description["format_version"] != FORMAT_VERSION:
+            raise ModelError(
+                f"model format {description['format_version']} in {folder}; this version of "
+                f"OncoResist reads format {FORMAT_VERSION}: train the model again"
+            )
+        catalogue = Catalogue.model_validate(description["catalogue"])
+        transformer = MarkerFeatures(catalogue, min_coverage=description["min_coverage"])
+        transformer.background_ = tuple(description["background"])
+        transformer.feature_names_ = catalogue.marker_ids
+        return cls(
+            setting=description["setting"],
+            catalogue=catalogue,
+            transformer=transformer,
+            arms={
+                cast(Standardisation, name): _load_arm(folder / f"{name}.skops", threshold)
+                for name, threshold in description["thresholds"].items()
+            },
+            min_cohort_size=description["min_cohort_size"],
+            facts=description["facts"],
+        )
+
+
+def _load_arm(path: Path, threshold: float) -> ModelArm:
+    parts = skops.io.load(path, trusted=_TRUSTED)
+    return ModelArm(
+        classifier=parts["classifier"],
+        calibrator=parts["calibrator"],
+        standardiser=parts.get("standardiser"),
+        threshold=float(np.float64(threshold)),
+    )

@@ -1,0 +1,38 @@
+"""The model as MLflow serves it: logged from this file as code, so nothing is pickled."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from models.resistance_model import ResistanceModel
+
+__all__ = ["ServedModel"]
+
+
+class ServedModel(PythonModel):
+    """Unstandardised feature table → calibrated probability of resistance.
+
+    The table's columns are the catalogue ids, plus an optional ``cohort``. The parameter
+    ``standardisation`` is ``reference`` (default) or ``cohort`` (the rows of one cohort in the
+    batch are the cohort).
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the frozen model from the artifacts."""
+        self.model = ResistanceModel.load(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """Return a frame with ``probability`` (n_samples,)."""
+        cohorts = model_input["cohort"] if "cohort" in model_input else None
+        probability = self.model.predict(
+            model_input,
+            standardisation=(params or {}).get("standardisation", "reference"),
+            cohorts=cohorts,
+        )
+        return pd.DataFrame({"probability": probability})
+
+
+mlflow.models.set_model(ServedModel())

@@ -1,0 +1,372 @@
+"""Configuration: YAML layers merged by OmegaConf, checked once by a frozen pydantic tree."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from features.errors import ConfigError, examples
+
+__all__ = [
+    "CohortConfig",
+    "ColumnNames",
+    "ExperimentConfig",
+    "configuration_folder",
+    "load_cohort",
+    "load_experiment",
+    "project_folder",
+]
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_INSTALLED_CONF = Path(__file__).resolve().parent / "conf"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(_Section):
+    """Where data lie."""
+
+    root: str = "../shared/cohorts"
+    """Folder that the paths of cohort files start from; relative to the project folder."""
+
+
+class CohortsConfig(_Section):
+    """Which cohorts take part; names are files of conf/cohorts without .yaml, or paths."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    """Cohorts the model is trained and validated on."""
+    score: tuple[str, ...] = ()
+    """Cohorts that are only scored by the finished model."""
+    exclude: tuple[str, ...] = ()
+    """Names taken out of train and score."""
+
+
+class SamplesConfig(_Section):
+    """Which samples take part."""
+
+    timepoints: tuple[Literal["pre", "on", "post", "unstated"], ...] = ("pre", "unstated")
+    """Timepoints kept; the counts of what is left out are logged."""
+
+
+class FeaturesConfig(_Section):
+    """How features are built."""
+
+    min_coverage: float = Field(default=0.5, gt=0, le=1)
+    """Least share of a marker's genes that must be measured; below it the feature is NaN."""
+    min_cohort_size: int = Field(default=15, ge=3)
+    """Fewest samples for the cohort-relative standardisation."""
+
+
+class ClassifierConfig(_Section):
+    """The gradient-boosted trees; one configuration, set beforehand."""
+
+    n_estimators: int = Field(default=200, ge=1)
+    """Trees."""
+    num_leaves: int = Field(default=5, ge=2)
+    """Leaves a tree."""
+    learning_rate: float = Field(default=0.03, gt=0)
+    """Shrinkage of each tree."""
+    colsample_bytree: float = Field(default=0.3, gt=0, le=1)
+    """Share of features a tree may use."""
+    min_child_samples: int = Field(default=20, ge=1)
+    """Fewest samples in a leaf."""
+    reg_lambda: float = Field(default=10.0, ge=0)
+    """L2 penalty on leaf values."""
+    n_seeds: int = Field(default=3, ge=1)
+    """Models with different seeds that are averaged."""
+    monotone: bool = True
+    """Hold the catalogue's signs as monotone constraints."""
+
+
+class ValidationConfig(_Section):
+    """How the model is validated."""
+
+    n_splits: int = Field(default=5, ge=2)
+    """Folds of the patient-grouped cross-validation."""
+    n_repeats: int = Field(default=3, ge=1)
+    """Its repeats."""
+    n_resamples: int = Field(default=1000, ge=10)
+    """Bootstrap resamples of patients for the intervals."""
+
+
+class TrackingConfig(_Section):
+    """Where runs go."""
+
+    uri: str | None = None
+    """MLflow tracking URI; null: MLFLOW_TRACKING_URI, else SQLite at mlruns/mlflow.db."""
+    experiment: str = "oncoresist"
+    """MLflow experiment."""
+
+
+class ModelConfig(_Section):
+    """How the model is registered."""
+
+    registered_name: str = Field(min_length=1)
+    """Registered model, oncoresist-<setting> for the one that others use."""
+    alias: str = "champion"
+    """Alias given to the new version."""
+
+
+class ExperimentConfig(_Section):
+    """A whole experiment: what conf/experiments/*.yaml may say."""
+
+    setting: Literal["ici", "adc", "hcc", "sclc"]
+    """Therapy setting; decides the signs."""
+    seed: int = 20260401
+    """Of everything random."""
+    data: DataConfig = DataConfig()
+    cohorts: CohortsConfig
+    samples: SamplesConfig = SamplesConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    validation: ValidationConfig = ValidationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    model: ModelConfig
+
+
+class ColumnNames(_Section):
+    """Columns of the clinical table; those left at their default may be absent."""
+
+    sample_id: str | None = None
+    """Null: the column that shares most values with the expression file's samples."""
+    patient_id: str = "patient_id"
+    response: str = "response"
+    recist: str = "recist"
+    timepoint: str = "timepoint"
+    therapy: str = "treatment_class"
+    drug: str = "drug"
+    cancer_type: str = "cancer_type"
+
+
+class LabelsConfig(_Section):
+    """How published response becomes resistant or responsive."""
+
+    stable_disease: Literal["resistant", "responsive", "exclude", "pfs6"] = "resistant"
+    """What RECIST SD means; pfs6: responsive when progression-free for six months or more."""
+    responsive: tuple[str, ...] = ()
+    """Further spellings of responsive."""
+    resistant: tuple[str, ...] = ()
+    """Further spellings of resistant."""
+    missing: tuple[str, ...] = ()
+    """Further spellings of no label."""
+
+
+class TimepointsConfig(_Section):
+    """Spellings of each timepoint, any case."""
+
+    pre: tuple[str, ...] = ("pre", "pre-treatment", "pretreatment", "baseline", "before")
+    on: tuple[str, ...] = ("on", "on-treatment", "edt", "during")
+    post: tuple[str, ...] = ("post", "post-treatment", "progression", "after")
+    unstated: tuple[str, ...] = ("not stated in file", "unknown", "na", "nan")
+
+
+class SurvivalColumn(_Section):
+    """One survival endpoint in the clinical table."""
+
+    time: str
+    """Column of the time."""
+    event: str
+    """Column of the event; 1, Dead, TRUE and VRAI are events."""
+    unit: Literal["day", "week", "month", "year"] = "month"
+    """Unit of the time."""
+
+
+class SurvivalConfig(_Section):
+    """Endpoints the cohort has."""
+
+    pfs: SurvivalColumn | None = None
+    """Progression-free survival."""
+    os: SurvivalColumn | None = None
+    """Overall survival."""
+
+
+class CohortConfig(_Section):
+    """One cohort: what conf/cohorts/*.yaml may say."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name in metrics and tables."""
+    expression: str
+    """CSV, TSV (plain or gz) or h5ad; relative to data.root or to ``root``."""
+    clinical: str | None = None
+    """CSV or TSV with a row per sample; null: none, or the obs of an h5ad."""
+    root: str | None = None
+    """Folder of this cohort's files instead of data.root, relative to this YAML file."""
+    unit: Literal["auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity"] = "auto"
+    """Unit of the expression; auto finds it out and reports the evidence."""
+    pseudocount: float | None = None
+    """Constant under the logarithm of log2_tpm when the unit is stated."""
+    orientation: Literal["auto", "genes_in_rows", "samples_in_rows"] = "auto"
+    """Which way the matrix stands."""
+    gene_lengths: str | None = None
+    """Table of gene lengths for raw counts (columns symbol, effective_length), as paths above."""
+    cancer_type: str | None = None
+    """Tumour type where the clinical table has no column for it."""
+    drug: str | None = None
+    """Drug where the clinical table has no column for it."""
+    columns: ColumnNames = ColumnNames()
+    labels: LabelsConfig = LabelsConfig()
+    timepoints: TimepointsConfig = TimepointsConfig()
+    survival: SurvivalConfig = SurvivalConfig()
+
+    @model_validator(mode="after")
+    def _pseudocount_needs_unit(self) -> Self:
+        if self.pseudocount is not None and self.unit != "log2_tpm":
+            raise ValueError("pseudocount goes with unit: log2_tpm")
+        return self
+
+
+def project_folder(config_file: Path | None = None) -> Path:
+    """Return the folder that relative paths start from.
+
+    That is the folder above the ``conf`` a file lies in, else the checkout, else the working
+    directory.
+    """
+    if config_file is not None:
+        for folder in config_file.resolve().parents:
+            if (folder / "defaults.yaml").is_file():
+                return folder.parent
+    return _CHECKOUT if (_CHECKOUT / "conf" / "defaults.yaml").is_file() else Path.cwd()
+
+
+def configuration_folder(config_file: Path | None = None) -> Path:
+    """Return the ``conf`` folder in use: the file's own, the checkout's, or the installed one."""
+    own = project_folder(config_file) / "conf"
+    return own if (own / "defaults.yaml").is_file() else _INSTALLED_CONF
+
+
+def load_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Return the checked configuration of an experiment.
+
+    Layers, later ones winning: ``conf/defaults.yaml``, the experiment, ``conf/local.yaml`` (not
+    in git), then ``overrides`` (``a.b=value``).
+
+    Raises
+    ------
+    ConfigError
+        A file is missing or not YAML, or a key is unknown or has a wrong value.
+    """
+    conf = configuration_folder(path)
+    layers = [(str(conf / "defaults.yaml"), _read(conf / "defaults.yaml"))]
+    layers.append((str(path), _read(path)))
+    local = conf / "local.yaml"
+    if local.is_file():
+        layers.append((str(local), _read(local)))
+    layers.append(("--set", _overrides(overrides)))
+    return _check(ExperimentConfig, layers)
+
+
+def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
+    """Return a cohort's checked configuration and the file it stands in.
+
+    Parameters
+    ----------
+    name
+        A name in ``conf/cohorts``, or the path of a YAML file.
+    conf
+        The configuration folder.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or it is wrong.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else conf / "cohorts" / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in (conf / "cohorts").glob("*.yaml"))
+        raise ConfigError(
+            f"there is no cohort file {path}; known cohorts: {examples(known, most=20)}"
+            + _did_you_mean(name, known)
+        )
+    return _check(CohortConfig, [(str(path), _read(path))]), path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"there is no configuration file {path}; give the path of a YAML file")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values at the top level")
+    return {str(key): value for key, value in content.items()}
+
+
+def _overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        if "=" not in override.strip("="):
+            raise ConfigError(f"--set {override}: expected a.b=value")
+    try:
+        content = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"--set {' '.join(overrides)}: {error}") from error
+    return {str(key): value for key, value in dict(content).items()}  # type: ignore[arg-type]
+
+
+def _check[Tree: _Section](tree: type[Tree], layers: Sequence[tuple[str, dict[str, Any]]]) -> Tree:
+    try:
+        merged = OmegaConf.merge(*(OmegaConf.create(content) for _, content in layers))
+        content = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        names = ", ".join(name for name, _ in layers)
+        raise ConfigError(f"{names}: cannot be merged: {error}") from error
+    try:
+        return tree.model_validate(content)
+    except ValidationError as error:
+        faults = [_fault(tree, layers, fault) for fault in error.errors()]
+        raise ConfigError("; ".join(faults)) from error
+
+
+def _fault(
+    tree: type[_Section], layers: Sequence[tuple[str, dict[str, Any]]], fault: Any
+) -> str:
+    location = [str(part) for part in fault["loc"]]
+    where = next(
+        (name for name, content in reversed(layers) if _holds(content, location)), layers[-1][0]
+    )
+    if fault["type"] == "missing":
+        where = next((name for name, _ in reversed(layers) if name != "--set"), where)
+    key = ".".join(location) or "the file"
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(tree, location[:-1])
+        mend = _did_you_mean(location[-1], known) or f"; known keys: {', '.join(known)}"
+        return f"{where}: unknown key '{key}'{mend}"
+    if fault["type"] == "missing":
+        return f"{where}: key '{key}' is missing; add it"
+    return f"{where}: key '{key}' is {fault['input']!r}: {fault['msg']}"
+
+
+def _holds(content: Any, location: Sequence[str]) -> bool:
+    for part in location:
+        if isinstance(content, list):
+            return part.isdigit() and int(part) < len(content)
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def _known_keys(tree: Any, location: Sequence[str]) -> list[str]:
+    for part in location:
+        annotation = tree.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        tree = next(
+            option
+            for option in options
+            if isinstance(option, type) and issubclass(option, BaseModel)
+        )
+    return list(tree.model_fields)
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

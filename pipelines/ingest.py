@@ -1,0 +1,428 @@
+"""From files to a checked cohort: read, join, translate genes, tell the unit, normalise."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from features.catalogue import Catalogue, default_catalogue
+from features.cohort import CohortReport, check_cohort, cohort_facts, dense_expression
+from features.errors import CohortError, examples
+from features.genes import translate_symbols
+from features.labels import (
+    LabelRule,
+    label_resistance,
+    name_timepoints,
+    survival_event,
+    survival_months,
+)
+from features.preprocess import merge_duplicate_genes, normalise
+from features.units import Unit, UnitFinding, detect_unit
+from pipelines.config import CohortConfig, ColumnNames, SurvivalColumn
+from pipelines.read_tables import (
+    ExpressionTable,
+    read_clinical,
+    read_expression,
+    read_gene_lengths,
+)
+
+__all__ = ["IngestedCohort", "file_hash", "ingest_cohort", "keep_timepoints"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IngestedCohort:
+    """A checked cohort and where it came from.
+
+    Attributes
+    ----------
+    adata
+        The cohort, see :mod:`features.cohort`.
+    report
+        What the check found; it holds no fault.
+    files
+        Path → SHA-256 of every file read.
+    """
+
+    adata: ad.AnnData
+    report: CohortReport
+    files: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Name of the cohort."""
+        return str(self.adata.obs["cohort"].iloc[0])
+
+    @property
+    def reference_offered(self) -> bool:
+        """Whether reference-relative standardisation means anything for it.
+
+        Counts whose gene lengths are not known can only be compared within their own cohort.
+        """
+        return bool(cohort_facts(self.adata)["gene_lengths_known"])
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def ingest_cohort(
+    config: CohortConfig,
+    *,
+    root: Path,
+    labels_required: bool,
+    catalogue: Catalogue | None = None,
+) -> IngestedCohort:
+    """Return a cohort read, joined, translated, normalised and checked.
+
+    Parameters
+    ----------
+    config
+        What the cohort's YAML says.
+    root
+        Folder that its relative paths start from.
+    labels_required
+        Whether both classes must be present.
+
+    Raises
+    ------
+    CohortError
+        Anything in the files breaks the contract; the message names the mend.
+    """
+    catalogue = catalogue or default_catalogue()
+    path = root / config.expression
+    table, clinical = _read(config, path, root, catalogue)
+    notes = [f"matrix: {table.orientation}"]
+    obs = _observations(table.values.index, clinical, config=config, notes=notes)
+    finding = _unit(table.values.to_numpy(), config)
+    lengths = _lengths(config, table, root, finding)
+    adata = _assemble(table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes)
+    adata.uns["oncoresist"] |= {
+        "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
+        "gene_lengths_known": finding.unit != "counts" or lengths is not None,
+        "notes": [*notes, *_quality_notes(adata, finding, lengths)],
+    }
+    report = check_cohort(adata, labels_required=labels_required, catalogue=catalogue)
+    report.raise_if_faulty(f"cohort '{config.name}' ({path})")
+    for note in report.notes:
+        _LOG.info("%s: %s", config.name, note)
+    read = [path]
+    read += [root / name for name in (config.clinical, config.gene_lengths) if name]
+    return IngestedCohort(adata, report, {str(file): file_hash(file) for file in read})
+
+
+def _read(
+    config: CohortConfig, path: Path, root: Path, catalogue: Catalogue
+) -> tuple[ExpressionTable, pd.DataFrame | None]:
+    if path.suffix == ".h5ad":
+        table, clinical = _read_h5ad(path)
+    else:
+        table = read_expression(path, orientation=config.orientation, catalogue=catalogue)
+        clinical = None
+    if config.clinical is not None:
+        clinical = read_clinical(root / config.clinical)
+    if not np.isfinite(table.values.to_numpy()).any():
+        raise CohortError(f"{path}: the expression matrix holds no number")
+    return table, clinical
+
+
+def _read_h5ad(path: Path) -> tuple[ExpressionTable, pd.DataFrame]:
+    if not path.is_file():
+        raise CohortError(f"there is no file {path}; check the path (and data.root)")
+    try:
+        adata = ad.read_h5ad(path)
+    except (OSError, KeyError, ad.io.IORegistryError) as error:  # type: ignore[attr-defined]
+        raise CohortError(f"{path} is not a readable h5ad file: {error}") from error
+    values = pd.DataFrame(
+        dense_expression(adata),
+        index=adata.obs_names.astype(object),
+        columns=adata.var_names.astype(object),
+    )
+    lengths = adata.var["length"].astype(float) if "length" in adata.var else None
+    clinical = adata.obs.astype(object).where(adata.obs.notna(), "").astype(str)
+    clinical = clinical.drop(columns=["sample_id"], errors="ignore")
+    clinical.insert(0, "sample_id", adata.obs_names.astype(str))
+    return ExpressionTable(values, lengths, "samples_in_rows (h5ad)"), clinical
+
+
+def _observations(
+    samples: Sequence[str],
+    clinical: pd.DataFrame | None,
+    *,
+    config: CohortConfig,
+    notes: list[str],
+) -> pd.DataFrame:
+    index = pd.Index(samples, dtype=object)
+    obs = pd.DataFrame({"sample_id": index.astype(str)}, index=index)
+    joined = pd.DataFrame(index=index)
+    if clinical is not None:
+        joined = _join(index, clinical, config=config, notes=notes)
+    where = f"cohort '{config.name}'"
+    obs["patient_id"] = _patients(joined, obs, config.columns, notes)
+    obs["cohort"] = config.name
+    for name in ("cancer_type", "therapy", "drug"):
+        column = getattr(config.columns, name)
+        constant = getattr(config, name, None)
+        if column in joined:
+            obs[name] = joined[column].replace("", None)
+        elif constant is not None:
+            obs[name] = constant
+    spellings = config.timepoints.model_dump()
+    stated = joined.get(config.columns.timepoint, pd.Series("", index=index))
+    obs["timepoint"] = name_timepoints(stated, names=spellings, where=where)
+    for endpoint in ("pfs", "os"):
+        column = getattr(config.survival, endpoint)
+        if column is not None and clinical is not None:
+            obs = obs.join(_survival(joined, column, endpoint=endpoint, where=where))
+    labels = pd.DataFrame(index=index)
+    for name in ("response", "recist"):
+        if getattr(config.columns, name) in joined:
+            labels[name] = joined[getattr(config.columns, name)]
+            obs[name] = labels[name].replace("", None)
+    rule = LabelRule(**config.labels.model_dump())
+    obs["resistant"] = label_resistance(
+        labels.join(obs.filter(["pfs_time", "pfs_event"])), rule=rule, where=where
+    )
+    return obs
+
+
+def _join(
+    index: pd.Index, clinical: pd.DataFrame, *, config: CohortConfig, notes: list[str]
+) -> pd.DataFrame:
+    key = _key_column(index, clinical, config)
+    for name in sorted(config.columns.model_fields_set - {"sample_id"}):
+        if getattr(config.columns, name) not in clinical:
+            raise CohortError(
+                f"cohort '{config.name}': the clinical table has no column "
+                f"'{getattr(config.columns, name)}' (columns.{name}); its columns: "
+                f"{examples(clinical.columns, most=10)}"
+            )
+    repeated = clinical[key][clinical[key].duplicated() & clinical[key].isin(index)].unique()
+    if len(repeated):
+        raise CohortError(
+            f"cohort '{config.name}': {len(repeated)} samples have several rows in the clinical "
+            f"table: {examples(repeated)}; give one row per sample"
+        )
+    unmatched = index[~index.isin(clinical[key])]
+    if len(unmatched):
+        notes.append(f"{len(unmatched)} samples not in the clinical table: {examples(unmatched)}")
+    extra = clinical[key][~clinical[key].isin(index)]
+    if len(extra):
+        notes.append(f"{len(extra)} clinical rows without expression: {examples(extra)}")
+    return clinical.set_index(key).reindex(index).fillna("")
+
+
+def _key_column(index: pd.Index, clinical: pd.DataFrame, config: CohortConfig) -> str:
+    overlap = {str(c): int(index.isin(clinical[c]).sum()) for c in clinical.columns}
+    stated = config.columns.sample_id
+    if stated is not None and stated not in overlap:
+        raise CohortError(
+            f"cohort '{config.name}': the clinical table has no column '{stated}' "
+            f"(columns.sample_id); its columns: {examples(clinical.columns, most=10)}"
+        )
+    key = stated or max(overlap, key=lambda name: overlap[name])
+    if overlap[key] == 0:
+        shown = key if stated else str(clinical.columns[0])
+        raise CohortError(
+            f"cohort '{config.name}': no sample of the expression file ({examples(index)}) is in "
+            f"the clinical table (column '{shown}': {examples(clinical[shown])}); the ids must "
+            "be spelled alike, or name the id column under columns.sample_id"
+        )
+    return key
+
+
+def _patients(
+    joined: pd.DataFrame, obs: pd.DataFrame, columns: ColumnNames, notes: list[str]
+) -> "pd.Series[str]":
+    if columns.patient_id not in joined:
+        notes.append("no patient ids: every sample counts as a patient of its own")
+        return obs["sample_id"]
+    patients = joined[columns.patient_id]
+    unknown = patients == ""
+    if unknown.any():
+        notes.append(
+            f"{int(unknown.sum())} samples without a patient id count as patients of their own: "
+            f"{examples(obs.index[unknown])}"
+        )
+    return patients.where(~unknown, obs["sample_id"])
+
+
+def _survival(
+    joined: pd.DataFrame, column: SurvivalColumn, *, endpoint: str, where: str
+) -> pd.DataFrame:
+    for name in (column.time, column.event):
+        if name not in joined:
+            raise CohortError(
+                f"{where}: the clinical table has no column '{name}' (survival.{endpoint}); its "
+                f"columns: {examples(joined.columns, most=10)}"
+            )
+    return pd.DataFrame(
+        {
+            f"{endpoint}_time": survival_months(
+                joined[column.time], unit=column.unit, where=where
+            ),
+            f"{endpoint}_event": survival_event(joined[column.event], where=where),
+        }
+    )
+
+
+def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:
+    if config.unit == "auto":
+        try:
+            return detect_unit(values)
+        except CohortError as error:
+            raise CohortError(f"cohort '{config.name}': {error}") from error
+    stated: Unit = config.unit
+    pseudocount = 1.0 if config.pseudocount is None else config.pseudocount
+    return UnitFinding(
+        stated,
+        pseudocount if stated == "log2_tpm" else 0.0,
+        "stated in the configuration",
+        stated=True,
+    )
+
+
+def _lengths(
+    config: CohortConfig, table: ExpressionTable, root: Path, finding: UnitFinding
+) -> "pd.Series[float] | None":
+    if finding.unit != "counts":
+        return None
+    if config.gene_lengths is not None:
+        return read_gene_lengths(root / config.gene_lengths)
+    return table.lengths
+
+
+def _assemble(
+    table: ExpressionTable,
+    obs: pd.DataFrame,
+    *,
+    finding: UnitFinding,
+    lengths: "pd.Series[float] | None",
+    catalogue: Catalogue,
+    notes: list[str],
+) -> ad.AnnData:
+    originals = [str(gene) for gene in table.values.columns]
+    translation = translate_symbols(originals, catalogue=catalogue)
+    if translation.rescued:
+        renamed = [f"{old} → {new}" for old, new in translation.rescued.items()]
+        notes.append(f"{len(renamed)} renamed genes recognised: {examples(renamed)}")
+    if translation.left_alone:
+        notes.append(
+            "earlier symbols left alone because the approved one is in the file: "
+            + examples(translation.left_alone)
+        )
+    symbols = list(translation.symbols)
+    if lengths is not None:
+        lengths = _lengths_by_symbol(lengths, originals, symbols, catalogue)
+    raw = ad.AnnData(
+        X=table.values.to_numpy(),
+        obs=obs,
+        var=pd.DataFrame({"original_id": originals}, index=pd.Index(symbols, dtype=object)),
+    )
+    merged = _merge(raw, finding, notes)
+    adata = normalise(merged, finding=finding, lengths=lengths)
+    adata.obs_names = adata.obs["sample_id"].to_numpy()
+    ensembl = {gene.symbol: gene.ensembl_id for gene in catalogue.genes}
+    adata.var["ensembl_id"] = [ensembl.get(str(gene), "") for gene in adata.var_names]
+    adata.uns["oncoresist"] = {
+        "unit": finding.unit,
+        "unit_meaning": finding.meaning,
+        "unit_evidence": finding.evidence,
+        "unit_stated": finding.stated,
+        "pseudocount": finding.pseudocount,
+        "gene_id_type": "symbol",
+        "modality": "bulk",
+        "renamed_genes": dict(translation.rescued),
+    }
+    return adata
+
+
+def _lengths_by_symbol(
+    lengths: "pd.Series[float]",
+    originals: Sequence[str],
+    symbols: Sequence[str],
+    catalogue: Catalogue,
+) -> "pd.Series[float]":
+    """Give each approved symbol its length, whichever of its names the length table uses."""
+    renamed = translate_symbols([str(gene) for gene in lengths.index], catalogue=catalogue)
+    by_symbol = pd.Series(lengths.to_numpy(), index=list(renamed.symbols)).groupby(level=0).max()
+    own = pd.Series(lengths.reindex(list(originals)).to_numpy(), index=list(symbols))
+    own = own[~own.index.duplicated()]
+    return own.combine_first(by_symbol)
+
+
+def _merge(raw: ad.AnnData, finding: UnitFinding, notes: list[str]) -> ad.AnnData:
+    """Make symbols unique: repeats are added up on the linear scale, intensities averaged."""
+    if not raw.var_names.has_duplicates:
+        return raw
+    values = dense_expression(raw)
+    additive = finding.unit in ("counts", "tpm")
+    if finding.unit in ("log2_tpm", "ln_tpm"):
+        base = 2.0 if finding.unit == "log2_tpm" else np.e
+        linear = base**values - finding.pseudocount
+        merged, symbols, repeated = merge_duplicate_genes(
+            linear, list(raw.var_names), additive=True
+        )
+        merged = np.log(merged + finding.pseudocount) / np.log(base)
+    else:
+        merged, symbols, repeated = merge_duplicate_genes(
+            values, list(raw.var_names), additive=additive
+        )
+    how = "averaged" if finding.unit == "log2_intensity" else "added up"
+    notes.append(f"{len(repeated)} genes stand in several rows, {how}: {examples(repeated)}")
+    first = raw.var[~raw.var_names.duplicated()].loc[symbols]
+    return ad.AnnData(X=merged, obs=raw.obs, var=first)
+
+
+def _quality_notes(
+    adata: ad.AnnData, finding: UnitFinding, lengths: "pd.Series[float] | None"
+) -> list[str]:
+    notes = [f"unit: {finding.meaning} ({finding.evidence})"]
+    if finding.unit == "counts" and lengths is None:
+        notes.append(
+            "gene lengths unknown: counts are taken as they are and only cohort-relative "
+            "standardisation is offered; name a table under gene_lengths"
+        )
+    unmeasured = np.isnan(dense_expression(adata))
+    if unmeasured.any():
+        genes = adata.var_names[unmeasured.any(axis=0)]
+        notes.append(
+            f"{int(unmeasured.sum())} values not measured (NaN) in {len(genes)} genes "
+            f"({examples(genes)}); they stay missing, never zero"
+        )
+    outliers = adata.obs_names[adata.obs["qc_outlier"]]
+    if len(outliers):
+        notes.append(f"{len(outliers)} quality outliers, kept: {examples(outliers)}")
+    return notes
+
+
+def keep_timepoints(
+    cohort: IngestedCohort, *, timepoints: Sequence[str]
+) -> tuple[ad.AnnData, dict[str, Any]]:
+    """Return the samples of the timepoints asked for, and how many of each were left out.
+
+    Raises
+    ------
+    CohortError
+        No sample is left.
+    """
+    stated = cohort.adata.obs["timepoint"]
+    kept = stated.isin(list(timepoints))
+    left_out = {str(name): int(count) for name, count in stated[~kept].value_counts().items()}
+    if not kept.any():
+        raise CohortError(
+            f"cohort '{cohort.name}' has no sample of the timepoints {list(timepoints)}; it has "
+            f"{sorted(set(stated))}: change samples.timepoints"
+        )
+    if left_out:
+        _LOG.info("%s: left out by timepoint: %s", cohort.name, left_out)
+    return cohort.adata[kept.to_numpy()].copy(), left_out
