@@ -131,14 +131,14 @@ def _stable_outcome(rows: pd.DataFrame, choice: StableDisease) -> "pd.Series[flo
 def name_timepoints(
     stated: "pd.Series[str]", *, names: Mapping[str, Sequence[str]], where: str
 ) -> "pd.Series[str]":
-    """Return ``pre``, ``on``, ``post`` or ``unstated`` for each sample.
+    """Return ``pre_treatment``, ``on_treatment``, … or ``unstated`` for each sample.
 
     Parameters
     ----------
     stated
         Timepoints as the file spells them.
     names
-        ``pre``, ``on``, ``post``, ``unstated`` → the file's spellings, any case.
+        Timepoint → the file's spellings, any case.
 
     Raises
     ------

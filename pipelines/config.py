@@ -22,6 +22,8 @@ __all__ = [
     "project_folder",
 ]
 
+Timepoint = Literal["pre_treatment", "on_treatment", "post_treatment", "unstated"]
+
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _INSTALLED_CONF = Path(__file__).resolve().parent / "conf"
 
@@ -51,7 +53,7 @@ class CohortsConfig(_Section):
 class SamplesConfig(_Section):
     """Which samples take part."""
 
-    timepoints: tuple[Literal["pre", "on", "post", "unstated"], ...] = ("pre", "unstated")
+    timepoints: tuple[Timepoint, ...] = ("pre_treatment", "unstated")
     """Timepoints kept; the counts of what is left out are logged."""
 
 
@@ -161,9 +163,9 @@ class LabelsConfig(_Section):
 class TimepointsConfig(_Section):
     """Spellings of each timepoint, any case."""
 
-    pre: tuple[str, ...] = ("pre", "pre-treatment", "pretreatment", "baseline", "before")
-    on: tuple[str, ...] = ("on", "on-treatment", "edt", "during")
-    post: tuple[str, ...] = ("post", "post-treatment", "progression", "after")
+    pre_treatment: tuple[str, ...] = ("pre", "pre-treatment", "pretreatment", "baseline", "before")
+    on_treatment: tuple[str, ...] = ("on", "on-treatment", "edt", "during")
+    post_treatment: tuple[str, ...] = ("post", "post-treatment", "progression", "after")
     unstated: tuple[str, ...] = ("not stated in file", "unknown", "na", "nan")
 
 
