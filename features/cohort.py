@@ -14,6 +14,7 @@ from features.errors import CohortError, examples
 
 __all__ = [
     "REQUIRED_COLUMNS",
+    "TARGET_SUM",
     "CohortReport",
     "check_cohort",
     "cohort_facts",
@@ -34,7 +35,9 @@ OPTIONAL_COLUMNS = (
     "os_time",
     "os_event",
 )
-_HIGHEST_LOG1P = np.log1p(1e6) + 1e-9
+TARGET_SUM = 1e6
+"""Every sample is scaled to this total before log1p (CPM, TPM)."""
+_HIGHEST_LOG1P = np.log1p(TARGET_SUM) + 1e-9
 _FEWEST_CATALOGUE_GENES = 10
 
 

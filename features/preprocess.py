@@ -9,14 +9,12 @@ import pandas as pd
 import scanpy as sc
 from numpy.typing import NDArray
 
-from features.cohort import dense_expression
+from features.cohort import TARGET_SUM, dense_expression
 from features.errors import CohortError, examples
 from features.units import UnitFinding, to_linear
 
-__all__ = ["TARGET_SUM", "merge_duplicate_genes", "normalise", "sample_quality"]
+__all__ = ["merge_duplicate_genes", "normalise", "sample_quality"]
 
-TARGET_SUM = 1e6
-"""Every sample is scaled to this total before log1p (CPM, TPM)."""
 _OUTLIER_DEVIATIONS = 5.0
 _MAD_TO_SD = 1.4826
 

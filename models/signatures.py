@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from features.cohort import dense_expression
+from features.cohort import TARGET_SUM, dense_expression
 from models.calibration import PlattCalibrator
 
 __all__ = ["SIGNATURES", "Signature", "SignatureClassifier", "signature_scores"]
@@ -97,13 +97,14 @@ def signature_scores(adata: ad.AnnData) -> pd.DataFrame:
 
     Notes
     -----
-    A signature none of whose genes is measured is NaN.
+    A signature none of whose genes is measured is NaN. Where raw counts came in, the scores are
+    taken from their log1p CPM, as these rules are commonly run: gene lengths are not divided out.
     """
     wanted = {gene for signature in SIGNATURES.values() for gene in signature.genes}
     wanted |= {gene for s in SIGNATURES.values() for pair in s.pairs for gene in pair}
-    found = adata[:, adata.var_names.isin(pd.Index(sorted(wanted)))]
+    found = adata.var_names.isin(pd.Index(sorted(wanted)))
     expression = pd.DataFrame(
-        dense_expression(found), index=adata.obs_names, columns=found.var_names
+        _log_expression(adata)[:, found], index=adata.obs_names, columns=adata.var_names[found]
     )
     return pd.DataFrame(
         {
@@ -112,6 +113,13 @@ def signature_scores(adata: ad.AnnData) -> pd.DataFrame:
         },
         index=adata.obs_names,
     )
+
+
+def _log_expression(adata: ad.AnnData) -> NDArray[np.float64]:
+    if "counts" not in adata.layers:
+        return dense_expression(adata)
+    counts = np.asarray(adata.layers["counts"], dtype=float)
+    return np.log1p(counts * (TARGET_SUM / np.nansum(counts, axis=1, keepdims=True)))
 
 
 def _response_score(expression: pd.DataFrame, signature: Signature) -> "pd.Series[float]":

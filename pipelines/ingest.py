@@ -330,6 +330,9 @@ def _assemble(
     )
     merged = _merge(raw, finding, notes)
     adata = normalise(merged, finding=finding, lengths=lengths)
+    without = merged.var_names.difference(adata.var_names)
+    if len(without):
+        notes.append(f"{len(without)} genes without a length left out: {examples(without)}")
     adata.obs_names = adata.obs["sample_id"].to_numpy()
     ensembl = {gene.symbol: gene.ensembl_id for gene in catalogue.genes}
     adata.var["ensembl_id"] = [ensembl.get(str(gene), "") for gene in adata.var_names]
