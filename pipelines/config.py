@@ -17,6 +17,7 @@ __all__ = [
     "ColumnNames",
     "ExperimentConfig",
     "configuration_folder",
+    "data_root",
     "load_cohort",
     "load_experiment",
     "project_folder",
@@ -241,6 +242,24 @@ def configuration_folder(config_file: Path | None = None) -> Path:
     """Return the ``conf`` folder in use: the file's own, the checkout's, or the installed one."""
     own = project_folder(config_file) / "conf"
     return own if (own / "defaults.yaml").is_file() else _INSTALLED_CONF
+
+
+def data_root(config_file: Path | None = None) -> Path:
+    """Return ``data.root`` of the configuration in use (defaults < local), as a full path.
+
+    Raises
+    ------
+    ConfigError
+        A configuration file is wrong.
+    """
+    conf = configuration_folder(config_file)
+    layers = [(str(file), _read(file)) for file in _base_files(conf)]
+    data = [(name, content.get("data", {})) for name, content in layers]
+    return (project_folder(config_file) / _check(DataConfig, data).root).resolve()
+
+
+def _base_files(conf: Path) -> list[Path]:
+    return [file for file in (conf / "defaults.yaml", conf / "local.yaml") if file.is_file()]
 
 
 def load_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentConfig:

@@ -1,0 +1,244 @@
+"""The command line. Heavy imports stand inside the commands, so that --help is quick."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pipelines.config import CohortConfig
+    from pipelines.ingest import IngestedCohort
+    from pipelines.train import TrainingResult
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="oncoresist",
+    help="Does a tumour resist a therapy, by which mechanism, how sure is that? Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_OUT = Console()
+_ERROR = Console(stderr=True)
+USER_ERROR = 2
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting, a.b=value; may repeat.")
+]
+Clinical = Annotated[
+    Path | None, typer.Option(help="Clinical table (CSV or TSV), a row per sample.")
+]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends in one message and exit 2."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_ENV_MANAGER_CONDA_WARNING", "true")
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    for noisy in ("mlflow", "alembic", "shap"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    app()
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    from features.errors import OncoResistError
+
+    try:
+        yield
+    except OncoResistError as error:
+        _ERROR.print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(USER_ERROR) from error
+
+
+@app.command()
+def train(
+    experiment: Annotated[Path, typer.Argument(help="Experiment, conf/experiments/*.yaml.")],
+    overrides: Overrides = None,
+) -> None:
+    """Train, validate, explain, track and register a model."""
+    with _user_errors():
+        from pipelines.config import load_experiment
+        from pipelines.train import train as run_training
+
+        config = load_experiment(experiment, overrides=overrides or [])
+        with _OUT.status("starting") as status:
+            result = run_training(
+                config, config_file=experiment, progress=lambda stage: status.update(stage)
+            )
+        _print_training(result)
+
+
+@app.command()
+def score(
+    file: Annotated[Path | None, typer.Argument(help="Cohort as h5ad.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Model URI, such as models:/oncoresist-ici@champion.")
+    ] = "models:/oncoresist-ici@champion",
+    expression: Annotated[Path | None, typer.Option(help="Expression (CSV or TSV, gz).")] = None,
+    clinical: Clinical = None,
+    cohort: Annotated[Path | None, typer.Option(help="Cohort YAML, conf/cohorts/x.yaml.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the outputs.")] = Path("scored"),
+    standardisation: Annotated[
+        Literal["auto", "cohort", "reference"],
+        typer.Option(help="auto: cohort-relative from 15 samples on, else reference-relative."),
+    ] = "auto",
+) -> None:
+    """Score a cohort: predictions, attributions and a report."""
+    with _user_errors():
+        from pipelines.config import project_folder
+        from pipelines.report import write_report
+        from pipelines.score import score_cohort
+        from pipelines.tracking import default_store, load_model, open_store
+
+        open_store(default_store(project_folder(cohort)))
+        ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort)
+        loaded = load_model(model)
+        scored = score_cohort(
+            loaded.model,
+            ingested,
+            standardisation=standardisation,
+            uri=loaded.uri,
+            version=loaded.version,
+        )
+        scored.write(output)
+        write_report(scored, loaded, output / "report.html")
+    calls = scored.predictions["call"].value_counts().to_dict()
+    _OUT.print(
+        f"{len(scored.predictions)} samples scored, "
+        f"{scored.predictions['standardisation'].iloc[0]}-relative: {calls}"
+    )
+    for name in ("predictions.parquet", "predictions.csv", "attributions.parquet", "report.html"):
+        _OUT.print(f"  {output / name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Expression (CSV, TSV, gz or h5ad) or cohort YAML.")],
+    clinical: Clinical = None,
+) -> None:
+    """Read a cohort and say what was found; exit 2 with every fault if it cannot be used."""
+    with _user_errors():
+        if file.suffix in (".yaml", ".yml"):
+            cohort = _ingest(None, expression=None, clinical=clinical, cohort=file)
+        else:
+            cohort = _ingest(None, expression=file, clinical=clinical, cohort=None)
+    adata = cohort.adata
+    labels = adata.obs["resistant"]
+    _OUT.print(f"cohort '{cohort.name}': {adata.n_obs} samples × {adata.n_vars} genes")
+    _OUT.print(
+        f"labels: {int((labels == 1).sum())} resistant, {int((labels == 0).sum())} responsive, "
+        f"{int(labels.isna().sum())} without"
+    )
+    for note in cohort.report.notes:
+        _OUT.print(f"- {note}", highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the simulated cohorts.")] = Path("demo"),
+) -> None:
+    """Simulate cohorts with known truth, train, score a fourth, check what was found."""
+    with _user_errors():
+        from pipelines.demo import run_demo
+
+        with _OUT.status("starting") as status:
+            result = run_demo(output, progress=lambda stage: status.update(stage))
+    _print_training(result.training)
+    table = Table("planted in the simulation", "expected", "seen", "", title="Did SHAP find it?")
+    for finding in result.findings:
+        table.add_row(finding.what, finding.expected, finding.seen, "ok" if finding.passed else "NO")
+    _OUT.print(table)
+    _OUT.print(f"simulated cohorts  {result.folder}", highlight=False, soft_wrap=True)
+    _OUT.print(f"predictions        {result.scored / 'predictions.csv'}", highlight=False, soft_wrap=True)
+    _OUT.print(f"report             {result.scored / 'report.html'}", highlight=False, soft_wrap=True)
+    _OUT.print("MLflow UI          uv run oncoresist ui   (then http://127.0.0.1:5000)")
+    if not all(finding.passed for finding in result.findings):
+        _ERROR.print("error: the demo did not find what was planted", style="red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Serve the MLflow UI of the store in use, on this machine only."""
+    with _user_errors():
+        from pipelines.config import project_folder
+        from pipelines.serve import serve_ui
+        from pipelines.tracking import default_store
+
+        _OUT.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it)")
+        sys.exit(serve_ui(default_store(project_folder()), port=port))
+
+
+def _ingest(
+    file: Path | None, *, expression: Path | None, clinical: Path | None, cohort: Path | None
+) -> "IngestedCohort":
+    """Return the cohort named in one of the three ways."""
+    from features.errors import ConfigError
+    from pipelines.config import (
+        configuration_folder,
+        data_root,
+        load_cohort,
+    )
+    from pipelines.ingest import ingest_cohort
+
+    given = [name for name in (file, expression, cohort) if name is not None]
+    if len(given) != 1:
+        raise ConfigError(
+            f"{len(given)} cohorts named; give one: an h5ad file, --expression FILE, or "
+            "--cohort conf/cohorts/x.yaml"
+        )
+    if cohort is None:
+        config = _ad_hoc(given[0].resolve(), clinical)
+        return ingest_cohort(config, root=Path("/"), labels_required=False)
+    config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
+    if clinical is not None:
+        config = config.model_copy(update={"clinical": str(clinical.resolve())})
+    root = (path.parent / config.root).resolve() if config.root else data_root(path)
+    return ingest_cohort(config, root=root, labels_required=False)
+
+
+def _ad_hoc(expression: Path, clinical: Path | None) -> "CohortConfig":
+    """Return the configuration of a cohort named on the command line alone."""
+    import re
+
+    from pipelines.config import CohortConfig
+
+    stem = expression.name.split(".")[0]
+    return CohortConfig(
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-") or "cohort",
+        expression=str(expression),
+        clinical=None if clinical is None else str(clinical.resolve()),
+    )
+
+
+def _print_training(result: "TrainingResult") -> None:
+    table = Table(
+        "predictor", "cohort-relative", "reference-relative", title="Leave-one-cohort-out AUROC"
+    )
+    rows = result.comparison
+    rows = rows[(rows["metric"] == "auroc") & (rows["cohort"] == "mean")]
+    for predictor, part in rows.groupby("predictor", sort=False):
+        cells = [
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+            for row in part.sort_values("standardisation").itertuples()
+        ]
+        table.add_row(str(predictor), *cells)
+    _OUT.print(table)
+    _OUT.print(
+        f"run {result.run_id}, model {result.model_name} version {result.model_version}\n"
+        f"store {result.tracking_uri}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,137 @@
+"""The HTML report of a scored cohort: one file, figures inside."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from features.cohort import cohort_facts
+from models.metrics import Estimate
+from pipelines.figures import (
+    beeswarm,
+    interval_text,
+    mechanism_bar,
+    mechanism_heatmap,
+    probability_ranking,
+)
+from pipelines.files import write_text
+from pipelines.score import ScoredCohort
+from pipelines.tracking import LoadedModel
+
+__all__ = ["render_report", "write_report"]
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_RESAMPLES = 1000
+_SEED = 0
+
+
+def write_report(scored: ScoredCohort, loaded: LoadedModel, path: Path) -> None:
+    """Write the report of a scored cohort to ``path``, whole or not at all."""
+    write_text(render_report(scored, loaded), path)
+
+
+def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
+    """Return the report of a scored cohort as one HTML page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    predictions = scored.predictions
+    facts = cohort_facts(scored.cohort.adata)
+    return environment.get_template("report.html.j2").render(
+        cohort=scored.cohort.name,
+        model={"uri": loaded.uri, "version": loaded.version, "facts": dict(loaded.model.facts)},
+        setting=loaded.model.setting,
+        standardisation=str(predictions["standardisation"].iloc[0]),
+        calibration=str(predictions["calibration_method"].iloc[0]),
+        threshold=scored.threshold,
+        calls=predictions["call"].value_counts().to_dict(),
+        n_samples=len(predictions),
+        n_genes=scored.cohort.adata.n_vars,
+        unit=facts["unit_meaning"],
+        evidence=facts["unit_evidence"],
+        notes=scored.cohort.report.notes,
+        files=scored.cohort.files,
+        metrics=_metric_rows(scored),
+        quality=_quality(scored),
+        coverage=_feature_coverage(scored),
+        figures={name: _png(figure) for name, figure in _figures(scored).items()},
+        samples=_sample_rows(scored),
+    )
+
+
+def _metric_rows(scored: ScoredCohort) -> list[tuple[str, str]]:
+    estimates = scored.evaluate(n_resamples=_RESAMPLES, seed=_SEED)
+    names = {
+        "auroc": "AUROC",
+        "auprc": "AUPRC (resistant)",
+        "brier": "Brier score",
+        "ece": "Expected calibration error",
+    }
+    return [
+        (text, interval_text(found))
+        for name, text in names.items()
+        if isinstance(found := estimates.get(name), Estimate)
+    ]
+
+
+def _figures(scored: ScoredCohort) -> dict[str, Figure]:
+    labelled = scored.predictions.assign(resistant=scored.resistant.to_numpy())
+    order = pd.Index(
+        scored.predictions.sort_values("probability", ascending=False)["sample_id"]
+    )
+    return {
+        "Probability of resistance": probability_ranking(
+            labelled, threshold=scored.threshold, title="Calibrated probability of resistance"
+        ),
+        "Which mechanisms drive the cohort": mechanism_bar(
+            scored.mechanism_sums, title="Attribution by mechanism"
+        ),
+        "Mechanisms of each sample": mechanism_heatmap(
+            scored.mechanism_sums, order=order, title="Attribution by mechanism and sample"
+        ),
+        "Which features drive it": beeswarm(
+            scored.attributions, scored.features, title="SHAP of the leading features"
+        ),
+    }
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _quality(scored: ScoredCohort) -> dict[str, str]:
+    obs = scored.cohort.adata.obs
+    coverage = scored.predictions["gene_coverage"]
+    return {
+        "Library size (median, range)": (
+            f"{obs['library_size'].median():,.0f} "
+            f"({obs['library_size'].min():,.0f} to {obs['library_size'].max():,.0f})"
+        ),
+        "Genes detected (median, range)": (
+            f"{obs['genes_detected'].median():,.0f} "
+            f"({obs['genes_detected'].min():,} to {obs['genes_detected'].max():,})"
+        ),
+        "Quality outliers (kept)": str(int(obs["qc_outlier"].sum())),
+        "Catalogue genes measured": f"{coverage.min():.0%} to {coverage.max():.0%}",
+    }
+
+
+def _feature_coverage(scored: ScoredCohort) -> list[str]:
+    """Return the features that are missing in every sample."""
+    return [str(name) for name in scored.features.columns[scored.features.isna().all()]]
+
+
+def _sample_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
+    columns = ["sample_id", "patient_id", "probability", "call", "call_reason"]
+    columns += [f"mechanism_{rank}" for rank in (1, 2, 3)]
+    ordered = scored.predictions.sort_values("probability", ascending=False)[columns]
+    return [
+        {str(key): "" if value is None else value for key, value in row.items()}
+        for row in ordered.to_dict("records")
+    ]

@@ -1,0 +1,210 @@
+"""Score a cohort with a frozen model: predictions, attributions, outputs on disk."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from features.errors import CohortError
+from features.reference import Standardisation
+from models.explanation import Attributions
+from models.metrics import Estimate, evaluate_predictions
+from models.resistance_model import ResistanceModel
+from pipelines.files import write_table
+from pipelines.ingest import IngestedCohort
+
+__all__ = ["PREDICTION_COLUMNS", "ScoredCohort", "choose_standardisation", "score_cohort"]
+
+_LOG = logging.getLogger(__name__)
+
+PREDICTION_COLUMNS = (
+    "sample_id",
+    "patient_id",
+    "cohort",
+    "probability",
+    "calibration_method",
+    "call",
+    "call_reason",
+    "prediction_set",
+    "score_kind",
+    "standardisation",
+    "gene_coverage",
+    "shift_score",
+    "mechanism_1",
+    "mechanism_2",
+    "mechanism_3",
+    "model_uri",
+    "model_version",
+)
+_LEAST_GENE_COVERAGE = 0.5
+
+
+@dataclass(frozen=True)
+class ScoredCohort:
+    """A scored cohort.
+
+    Attributes
+    ----------
+    predictions
+        One row per sample, :data:`PREDICTION_COLUMNS`.
+    attributions
+        SHAP in calibrated log-odds, indexed by sample id.
+    mechanism_sums
+        The same summed to mechanism classes (n_samples, n_mechanisms).
+    features
+        Unstandardised features (n_samples, n_features).
+    threshold
+        Probability from which a sample is called resistant.
+    """
+
+    cohort: IngestedCohort
+    predictions: pd.DataFrame
+    attributions: Attributions
+    mechanism_sums: pd.DataFrame
+    features: pd.DataFrame
+    threshold: float
+
+    @property
+    def resistant(self) -> "pd.Series[float]":
+        """Published labels (1, 0, NaN) where the cohort has them, by sample id."""
+        return self.cohort.adata.obs["resistant"]
+
+    def evaluate(self, *, n_resamples: int, seed: int) -> Mapping[str, Estimate]:
+        """Return the metrics on the cohort's own labels, empty where it lacks either class."""
+        labelled = self.predictions.set_index("sample_id").assign(resistant=self.resistant)
+        labelled = labelled.dropna(subset=["resistant"])
+        if labelled["resistant"].nunique() < 2:
+            return {}
+        return evaluate_predictions(
+            labelled.assign(score=labelled["probability"]), n_resamples=n_resamples, seed=seed
+        )
+
+    def attribution_table(self) -> pd.DataFrame:
+        """Return sample × feature SHAP with base value and ``mechanism.<class>`` sums."""
+        values = self.attributions.values
+        table = pd.DataFrame({"sample_id": values.index, "cohort": self.cohort.name})
+        table["base_value"] = self.attributions.base_value.to_numpy()
+        return pd.concat(
+            [
+                table,
+                values.reset_index(drop=True),
+                self.mechanism_sums.add_prefix("mechanism.").reset_index(drop=True),
+            ],
+            axis=1,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``predictions.parquet``, ``predictions.csv`` and ``attributions.parquet``."""
+        write_table(self.predictions, folder / "predictions.parquet")
+        write_table(self.predictions, folder / "predictions.csv")
+        write_table(self.attribution_table(), folder / "attributions.parquet")
+
+
+def choose_standardisation(
+    cohort: IngestedCohort,
+    *,
+    asked: Literal["auto", "cohort", "reference"],
+    min_cohort_size: int,
+) -> Standardisation:
+    """Return the standardisation to use: cohort-relative where the cohort is large enough.
+
+    Raises
+    ------
+    CohortError
+        What was asked, or the only one left, means nothing for this cohort.
+    """
+    size = cohort.adata.n_obs
+    if asked == "cohort" or (asked == "auto" and size >= min_cohort_size):
+        if size < min_cohort_size:
+            raise CohortError(
+                f"cohort '{cohort.name}' has {size} samples; cohort-relative standardisation needs "
+                f"{min_cohort_size}: use --standardisation reference"
+            )
+        return "cohort"
+    if not cohort.reference_offered:
+        raise CohortError(
+            f"cohort '{cohort.name}' holds raw counts without gene lengths: they can only be "
+            f"compared within a cohort of at least {min_cohort_size} samples (it has {size}); give "
+            "TPM, a Length column, or gene_lengths in the cohort's configuration"
+        )
+    return "reference"
+
+
+def score_cohort(
+    model: ResistanceModel,
+    cohort: IngestedCohort,
+    *,
+    standardisation: Literal["auto", "cohort", "reference"],
+    uri: str,
+    version: str | None,
+) -> ScoredCohort:
+    """Return explained predictions of a cohort.
+
+    Raises
+    ------
+    CohortError
+        The cohort cannot be scored this way; the message names the mend.
+    """
+    adata = cohort.adata
+    chosen = choose_standardisation(
+        cohort, asked=standardisation, min_cohort_size=model.min_cohort_size
+    )
+    features = model.transformer.transform(adata)
+    cohorts = adata.obs["cohort"].astype(str)
+    probability = model.predict(features, standardisation=chosen, cohorts=cohorts)
+    attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
+    mechanisms = model.catalogue.mechanisms
+    arm = model.arm(chosen)
+    predictions = pd.DataFrame(
+        {
+            "sample_id": adata.obs["sample_id"].astype(str),
+            "patient_id": adata.obs["patient_id"].astype(str),
+            "cohort": cohorts,
+            "probability": probability,
+            "calibration_method": arm.calibrator.method,
+            "gene_coverage": model.transformer.gene_coverage(adata),
+            "score_kind": model.transformer.score_kind,
+            "standardisation": chosen,
+        }
+    )
+    predictions = predictions.join(_calls(predictions, threshold=arm.threshold))
+    predictions = predictions.join(attributions.leading_mechanisms(mechanisms))
+    predictions["prediction_set"] = pd.Series(None, index=predictions.index, dtype="string")
+    predictions["shift_score"] = np.nan
+    predictions["model_uri"] = uri
+    predictions["model_version"] = pd.Series(version, index=predictions.index, dtype="string")
+    return ScoredCohort(
+        cohort,
+        predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
+        attributions,
+        attributions.by_mechanism(mechanisms),
+        features,
+        arm.threshold,
+    )
+
+
+def _calls(predictions: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
+    """Return ``call`` and ``call_reason`` of each sample."""
+    rows = []
+    for probability, coverage in zip(
+        predictions["probability"], predictions["gene_coverage"], strict=True
+    ):
+        if coverage < _LEAST_GENE_COVERAGE:
+            reason = (
+                f"only {coverage:.0%} of the catalogue's genes are measured "
+                f"(at least {_LEAST_GENE_COVERAGE:.0%} needed)"
+            )
+            rows.append(("uncertain", reason))
+        elif probability >= threshold:
+            rows.append(
+                ("resistant", f"probability {probability:.3f}, training base rate {threshold:.3f} or more")
+            )
+        else:
+            rows.append(
+                ("responsive", f"probability {probability:.3f}, below the training base rate {threshold:.3f}")
+            )
+    return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)

@@ -1,0 +1,340 @@
+"""Simulate cohorts whose truth is known, as files, and judge what a model makes of them."""
+
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import expit
+
+from features.catalogue import default_catalogue
+from features.errors import ConfigError, ModelError
+from pipelines.config import CohortConfig
+
+__all__ = ["Finding", "SimulatedTruth", "judge_demo", "simulate_cohorts"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SimulatedTruth:
+    """What was planted.
+
+    Attributes
+    ----------
+    planted
+        Marker id → +1 (more of it causes resistance) or -1; as the catalogue says.
+    decoy
+        Marker that follows the cohort and, within a cohort, not the response.
+    opposed, opposed_sign
+        Marker planted against the catalogue's sign, and the sign it was planted with.
+    training_cohorts, new_cohort
+        Names of the cohorts; each has a ``<name>.yaml``.
+    seed
+        Of everything random.
+    """
+
+    planted: Mapping[str, int]
+    decoy: str
+    opposed: str
+    opposed_sign: int
+    training_cohorts: tuple[str, ...]
+    new_cohort: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison of a model with the truth."""
+
+    what: str
+    expected: str
+    seen: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a cohort differs from the others."""
+
+    expression: str
+    sample_prefix: str
+    log_odds: float
+    """Of resistance at average activities: the cohort's prevalence."""
+    decoy_shift: float
+    depth: float
+    """Median reads a sample."""
+    second_timepoint: str
+    """When a patient's second sample was taken."""
+    cancer_type: str
+    drug: str
+
+    @property
+    def name(self) -> str:
+        return self.expression.split(".")[0]
+
+
+@dataclass(frozen=True)
+class _Genome:
+    symbols: list[str]
+    lengths: NDArray[np.int_]
+    log2_baseline: Array
+    loadings: Array
+    """(n_activities, n_genes); log2 units per standard deviation of a marker's activity."""
+
+
+@dataclass(frozen=True)
+class _Cohort:
+    counts: pd.DataFrame
+    """(n_samples, n_genes) raw counts."""
+    clinical: pd.DataFrame
+    lengths: NDArray[np.int_]
+
+    def tpm(self) -> pd.DataFrame:
+        rate = self.counts.div(self.lengths, axis=1)
+        return rate.div(rate.sum(axis=1), axis=0).mul(1e6)
+
+
+_PLANTED: Mapping[str, int] = {"mhc_class_i": -1, "mdsc": 1, "hypoxia": 1}
+_DECOY = "er_stress"
+_OPPOSED, _OPPOSED_SIGN = "il17", -1
+_EFFECT = 1.5
+"""Log-odds of resistance per standard deviation of an activity."""
+_EFFECTS = {m: _EFFECT * s for m, s in {**_PLANTED, _OPPOSED: _OPPOSED_SIGN, _DECOY: 0}.items()}
+_PLANS = (
+    _Plan("demo_counts.tsv.gz", "C", -1.5, -1.5, 4e6, "pre", "melanoma", "anti-PD-1"),
+    _Plan("demo_log2_tpm.csv.gz", "L", 0.0, 0.0, 1e6, "on", "lung", "anti-PD-L1"),
+    _Plan("demo_tpm.csv.gz", "", 1.5, 1.5, 2e6, "pre", "kidney", "anti-PD-1"),
+    _Plan("demo_new.h5ad", "N", 0.5, 0.5, 3e6, "pre", "bladder", "anti-PD-1"),
+)
+_N_PATIENTS, _N_SECOND_SAMPLES, _N_UNLABELLED = 76, 12, 3
+_N_BACKGROUND, _N_SILENT = 3000, 200
+_SHARED_VARIANCE = 0.85
+"""Share of an activity's variance that a patient's samples have in common."""
+_LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 0.9, 0.5, 0.15, 0.3
+_TOP_FEATURES = 2 * len(_PLANTED)
+_CLEAR_MARGIN = 0.5
+
+
+def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
+    """Return the truth behind four simulated cohorts, whose files are written to a folder.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there. It receives ``demo_counts`` (featureCounts' layout, TSV),
+        ``demo_log2_tpm`` (genes × samples, VSIR under its earlier symbol), ``demo_tpm`` (samples
+        × genes, ids with leading zeros) and, to be scored, ``demo_new`` (h5ad of raw counts), with
+        their clinical tables, a ``<name>.yaml`` each, and ``truth.json``.
+    seed
+        The same seed gives the same bytes in every text file.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made.
+
+    Notes
+    -----
+    Activities of markers are standard normal in patients and in samples; a patient's samples share
+    85% of the variance. Resistance is Bernoulli with log-odds ``b0(cohort) + Σ effect ×
+    activity``, b0 rising over the training cohorts. Planted:
+
+    - ``mhc_class_i`` low, ``mdsc`` and ``hypoxia`` high cause resistance, as the catalogue says;
+    - ``er_stress`` is the decoy: its mean rises over the training cohorts as resistance does, but
+      within a cohort it says nothing of the response;
+    - ``il17`` is planted against the catalogue: more of it causes response.
+
+    Counts are negative binomial (dispersion 0.15) around log-normal baseline × offset of gene and
+    cohort (platform) × activities (0.9 log2 units per SD) × gene length × library size.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"folder {folder} cannot be made: {error}; name another") from error
+    rng = np.random.default_rng(seed)
+    genome = _draw_genome(rng)
+    writers = (_write_counts, _write_log2_tpm, _write_tpm, _write_h5ad)
+    for plan, write in zip(_PLANS, writers, strict=True):
+        _write_cohort(folder, _draw_cohort(plan, genome, rng=rng), plan=plan, write=write)
+    names = tuple(plan.name for plan in _PLANS)
+    truth = SimulatedTruth(
+        dict(_PLANTED), _DECOY, _OPPOSED, _OPPOSED_SIGN, names[:-1], names[-1], seed
+    )
+    _write_text(folder / "truth.json", json.dumps(asdict(truth), indent=2) + "\n")
+    return truth
+
+
+def _draw_genome(rng: np.random.Generator) -> _Genome:
+    catalogue = default_catalogue()
+    symbols = [gene.symbol for gene in catalogue.genes]
+    symbols += [f"SIM{number:05d}" for number in range(1, _N_BACKGROUND + 1)]
+    baseline = rng.normal(0.0, 2.0, len(symbols))
+    baseline[-_N_SILENT:] -= 12.0
+    lengths = np.clip(rng.lognormal(7.7, 0.6, len(symbols)), 300, 20_000).astype(int)
+    genes_of = {marker.id: marker.genes for marker in catalogue.markers}
+    loadings = np.zeros((len(_EFFECTS), len(symbols)))
+    for row, marker in enumerate(_EFFECTS):
+        columns = [symbols.index(gene) for gene in genes_of[marker]]
+        loadings[row, columns] = _LOADING * rng.uniform(0.75, 1.25, len(columns))
+    return _Genome(symbols, lengths, baseline, loadings)
+
+
+def _draw_cohort(plan: _Plan, genome: _Genome, *, rng: np.random.Generator) -> _Cohort:
+    effects = np.array(list(_EFFECTS.values()))
+    activity = rng.standard_normal((_N_PATIENTS, effects.size))
+    resistant = rng.random(_N_PATIENTS) < expit(plan.log_odds + activity @ effects)
+    again = np.sort(rng.choice(_N_PATIENTS, _N_SECOND_SAMPLES, replace=False))
+    patient = np.concatenate([np.arange(_N_PATIENTS), again])
+    own = rng.standard_normal((patient.size, effects.size))
+    sampled = np.sqrt(_SHARED_VARIANCE) * activity[patient] + np.sqrt(1 - _SHARED_VARIANCE) * own
+    sampled[:, list(_EFFECTS).index(_DECOY)] += plan.decoy_shift
+    platform = rng.normal(0.0, _BATCH_SD, len(genome.symbols))
+    reads = np.exp2(genome.log2_baseline + platform + sampled @ genome.loadings) * genome.lengths
+    depth = plan.depth * rng.lognormal(0.0, _DEPTH_SD, (patient.size, 1))
+    mean = depth * reads / reads.sum(axis=1, keepdims=True)
+    counts = rng.negative_binomial(1 / _DISPERSION, 1 / (1 + _DISPERSION * mean))
+    samples = [f"{plan.sample_prefix}{number:04d}" for number in range(1, patient.size + 1)]
+    clinical = _draw_clinical(plan, patient, resistant=resistant, rng=rng)
+    return _Cohort(
+        pd.DataFrame(counts, index=samples, columns=genome.symbols),
+        clinical.set_axis(samples),
+        genome.lengths,
+    )
+
+
+def _draw_clinical(
+    plan: _Plan,
+    patient: NDArray[np.int_],
+    *,
+    resistant: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    milder = rng.random(resistant.size) < 0.35
+    recist = np.where(resistant, np.where(milder, "SD", "PD"), np.where(milder, "CR", "PR"))
+    response = np.where(resistant, "NR", "R")
+    unlabelled = rng.choice(resistant.size, _N_UNLABELLED, replace=False)
+    recist[unlabelled] = response[unlabelled] = ""
+    first = np.arange(patient.size) < _N_PATIENTS
+    columns = {
+        "patient_id": [f"P{number + 1:03d}" for number in patient],
+        "recist": recist[patient],
+        "response": response[patient],
+        "timepoint": np.where(first, "pre", plan.second_timepoint),
+        "drug": plan.drug,
+        "cancer_type": plan.cancer_type,
+    }
+    return pd.DataFrame(columns)
+
+
+def _write_cohort(
+    folder: Path, cohort: _Cohort, *, plan: _Plan, write: Callable[[Path, _Cohort], None]
+) -> None:
+    write(folder / plan.expression, cohort)
+    config = {"name": plan.name, "expression": plan.expression, "root": "."}
+    if write is _write_h5ad:
+        config |= {"cancer_type": plan.cancer_type, "drug": plan.drug}
+    else:
+        config["clinical"] = f"{plan.name}.clinical.csv"
+        _write_text(folder / config["clinical"], cohort.clinical.to_csv(index_label="sample_id"))
+    checked = CohortConfig.model_validate(config).model_dump(exclude_unset=True)
+    text = yaml.safe_dump(checked, sort_keys=False)
+    _write_text(folder / f"{plan.name}.yaml", f"# Simulated; nothing here is a patient.\n{text}")
+
+
+def _write_counts(path: Path, cohort: _Cohort) -> None:
+    annotation = {"Chr": "chr0", "Start": 1, "End": cohort.lengths, "Strand": "+"}
+    table = pd.DataFrame(annotation, index=cohort.counts.columns).assign(Length=cohort.lengths)
+    text = table.join(cohort.counts.T).to_csv(sep="\t", index_label="Geneid")
+    _write_text(path, "# Simulated read counts in the layout of featureCounts\n" + text)
+
+
+def _write_log2_tpm(path: Path, cohort: _Cohort) -> None:
+    table = cohort.tpm().add(0.001).T.apply(np.log2).rename(index={"VSIR": "C10orf54"})
+    _write_text(path, table.to_csv(index_label="gene", float_format="%.6f"))
+
+
+def _write_tpm(path: Path, cohort: _Cohort) -> None:
+    _write_text(path, cohort.tpm().to_csv(index_label="sample", float_format="%.6g"))
+
+
+def _write_h5ad(path: Path, cohort: _Cohort) -> None:
+    adata = ad.AnnData(
+        sparse.csr_matrix(cohort.counts.to_numpy(dtype=np.float32)),
+        obs=cohort.clinical[["patient_id", "response", "recist"]],
+        var=pd.DataFrame({"length": cohort.lengths}, index=cohort.counts.columns),
+    )
+    partial = path.with_name(f".{path.name}.partial")
+    adata.write_h5ad(partial, compression="gzip")
+    partial.replace(path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    content = text.encode()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def judge_demo(
+    attributions_mean_abs: "pd.Series[float]", sign_table: pd.DataFrame, *, truth: SimulatedTruth
+) -> list[Finding]:
+    """Return how a model of the simulated cohorts compares with what was planted.
+
+    Parameters
+    ----------
+    attributions_mean_abs
+        Mean absolute SHAP value by marker id.
+    sign_table
+        From :func:`models.signs.sign_agreement`.
+
+    Raises
+    ------
+    ModelError
+        A marker of the truth is missing from either table.
+
+    Notes
+    -----
+    A planted marker passes among the six highest mean absolute SHAP values, if its own AUROC
+    agrees with the catalogue. The decoy and the opposed marker pass below half the value of the
+    weakest planted one. The opposed marker's AUROC passes if it opposes the catalogue with an
+    interval that excludes 0.5.
+    """
+    judged = [*truth.planted, truth.decoy, truth.opposed]
+    for name, index in (("attributions", attributions_mean_abs.index), ("signs", sign_table.index)):
+        missing = [marker for marker in judged if marker not in index]
+        if missing:
+            raise ModelError(f"the {name} lack {missing}: was the model trained on the demo?")
+    shap, rank = attributions_mean_abs, attributions_mean_abs.rank(ascending=False)
+    limit = _CLEAR_MARGIN * float(shap[list(truth.planted)].min())
+    verdict = sign_table["verdict"]
+    share = {m: f"mean |SHAP| {shap[m]:.3f}, rank {rank[m]:.0f} of {len(shap)}" for m in judged}
+    own = {
+        m: "AUROC {auroc:.2f} ({low:.2f} to {high:.2f})".format(**sign_table.loc[m]) for m in judged
+    }
+    findings = [
+        Finding(
+            f"planted: {marker} {'high' if sign > 0 else 'low'}",
+            f"among the {_TOP_FEATURES} highest mean |SHAP|; own AUROC agrees with the catalogue",
+            f"{share[marker]}; {own[marker]}, {verdict[marker]}",
+            bool(rank[marker] <= _TOP_FEATURES and verdict[marker] == "agrees"),
+        )
+        for marker, sign in truth.planted.items()
+    ]
+    for what, marker in (("decoy", truth.decoy), ("against the catalogue", truth.opposed)):
+        expected = f"mean |SHAP| below {limit:.3f}, half of the weakest planted"
+        passed = bool(shap[marker] < limit)
+        findings.append(Finding(f"{what}: {marker}", expected, share[marker], passed))
+    opposes = bool(verdict[truth.opposed] == "opposes")
+    seen = f"{own[truth.opposed]}, {verdict[truth.opposed]}"
+    expected = "own AUROC opposes the catalogue's sign, interval without 0.5"
+    return [*findings, Finding(f"reported: {truth.opposed}", expected, seen, opposes)]

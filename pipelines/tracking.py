@@ -1,0 +1,206 @@
+"""MLflow: the store, what a run holds, the registered model."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from features.errors import ConfigError, ModelError, examples
+from models.metrics import Estimate
+from models.resistance_model import ResistanceModel
+from pipelines.provenance import library_requirements
+
+__all__ = [
+    "LoadedModel",
+    "Store",
+    "default_store",
+    "estimate_metrics",
+    "load_model",
+    "log_figure",
+    "log_table",
+    "open_store",
+    "register_model",
+    "start_run",
+]
+
+_PACKAGES = Path(__file__).resolve().parent.parent
+_MODEL_ARTIFACT = "model"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow tracking store: its URI, and where a local store keeps artifacts (else None)."""
+
+    uri: str
+    artifacts: str | None
+
+
+def default_store(project: Path, *, uri: str | None = None) -> Store:
+    """Return the store in use: ``uri``, else MLFLOW_TRACKING_URI, else ``mlruns/mlflow.db``."""
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if chosen:
+        return Store(chosen, None)
+    folder = (project / "mlruns").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return Store(f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri())
+
+
+def open_store(store: Store, *, experiment: str | None = None) -> None:
+    """Point MLflow at a store and make the experiment if need be.
+
+    Raises
+    ------
+    ConfigError
+        The store does not answer.
+    """
+    try:
+        mlflow.set_tracking_uri(store.uri)
+        mlflow.set_registry_uri(store.uri)
+        if experiment is None:
+            return
+        if mlflow.get_experiment_by_name(experiment) is None:
+            location = f"{store.artifacts}/{experiment}" if store.artifacts else None
+            mlflow.create_experiment(experiment, artifact_location=location)
+        mlflow.set_experiment(experiment)
+    except MlflowException as error:
+        raise ConfigError(
+            f"the MLflow store {store.uri} does not answer: {error}; check tracking.uri and "
+            "MLFLOW_TRACKING_URI"
+        ) from error
+
+
+@contextmanager
+def start_run(name: str, *, tags: Mapping[str, str], nested: bool = False) -> Iterator[str]:
+    """Start a run and yield its id; it ends FAILED when the block raises."""
+    with mlflow.start_run(run_name=name, tags=dict(tags), nested=nested) as run:
+        yield run.info.run_id
+
+
+def estimate_metrics(estimates: Mapping[str, Estimate], *, prefix: str) -> dict[str, float]:
+    """Return MLflow metrics: ``<prefix>.<name>`` with ``_low``, ``_high`` and ``_se``."""
+    metrics = {}
+    for name, estimate in estimates.items():
+        for suffix, value in (
+            ("", estimate.value),
+            ("_low", estimate.low),
+            ("_high", estimate.high),
+            ("_se", estimate.standard_error),
+        ):
+            if value == value:
+                metrics[f"{prefix}.{name}{suffix}"] = value
+    return metrics
+
+
+def log_figure(figure: Figure, path: str) -> None:
+    """Log a figure as PNG."""
+    mlflow.log_figure(figure, path, save_kwargs={"dpi": 120, "bbox_inches": "tight"})
+
+
+def log_table(table: pd.DataFrame, path: str) -> None:
+    """Log a table as parquet; an index with a name becomes a column."""
+    flat = table.reset_index() if table.index.name else table
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / Path(path).name
+        flat.to_parquet(target, index=False)
+        mlflow.log_artifact(str(target), str(Path(path).parent))
+
+
+def log_cohort(features: pd.DataFrame, labels: "pd.Series[float]", *, name: str, source: str) -> None:
+    """Log a cohort's features and labels as a dataset of the run (schema and digest, no data)."""
+    table = features.assign(resistant=labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="mlflow")
+        dataset = mlflow.data.from_pandas(table, source=source, name=name, targets="resistant")  # type: ignore[attr-defined]
+    mlflow.log_input(dataset, context="training")
+
+
+def register_model(model: ResistanceModel, *, name: str, alias: str, example: pd.DataFrame) -> str:
+    """Log the model to the active run, register it, move the alias, and return its version.
+
+    The logged model holds its code, catalogue and reference, and no pickle.
+    """
+    columns = [ColSpec(DataType.double, feature, required=False) for feature in model.feature_names]
+    signature = ModelSignature(
+        inputs=Schema([*columns, ColSpec(DataType.string, "cohort", required=False)]),
+        outputs=Schema([ColSpec(DataType.double, "probability")]),
+        params=ParamSchema([ParamSpec("standardisation", DataType.string, "reference")]),
+    )
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="mlflow")
+        model.save(Path(folder) / _MODEL_ARTIFACT)
+        info = mlflow.pyfunc.log_model(
+            name=_MODEL_ARTIFACT,
+            python_model=str(_PACKAGES / "models" / "served.py"),
+            artifacts={_MODEL_ARTIFACT: str(Path(folder) / _MODEL_ARTIFACT)},
+            code_paths=[str(_PACKAGES / "features"), str(_PACKAGES / "models")],
+            signature=signature,
+            input_example=example,
+            pip_requirements=library_requirements(),
+            registered_model_name=name,
+        )
+    version = str(info.registered_model_version)
+    mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
+    return version
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model out of the store, with the URI asked for and its registered version if any."""
+
+    model: ResistanceModel
+    uri: str
+    version: str | None
+
+
+def load_model(uri: str) -> LoadedModel:
+    """Return a logged model by MLflow URI (``models:/name@alias``, ``models:/name/3``, a path).
+
+    Raises
+    ------
+    ModelError
+        There is no such model in the store.
+    """
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(uri))
+    except (MlflowException, OSError) as error:
+        raise ModelError(
+            f"no model '{uri}' in the store {mlflow.get_tracking_uri()} ({error}); registered "
+            f"models: {examples(_registered()) or 'none'}; train one with "
+            "`oncoresist train conf/experiments/ici.yaml`"
+        ) from error
+    found = sorted(folder.glob("artifacts/*/model.json"))
+    if not found:
+        raise ModelError(f"'{uri}' is not an OncoResist model (no artifacts/model/model.json)")
+    return LoadedModel(ResistanceModel.load(found[0].parent), uri, _version(uri))
+
+
+def _registered() -> Sequence[str]:
+    try:
+        return [model.name for model in mlflow.MlflowClient().search_registered_models()]
+    except MlflowException:
+        return []
+
+
+def _version(uri: str) -> str | None:
+    if not uri.startswith("models:/"):
+        return None
+    client: Any = mlflow.MlflowClient()
+    name = uri.removeprefix("models:/")
+    try:
+        if "@" in name:
+            registered, alias = name.split("@", 1)
+            return str(client.get_model_version_by_alias(registered, alias).version)
+        return name.split("/", 1)[1] if "/" in name else None
+    except MlflowException:
+        return None
