@@ -71,7 +71,7 @@ class CohortReport:
 
 def dense_expression(adata: ad.AnnData) -> NDArray[np.float64]:
     """Return ``X`` as a dense float64 array (n_samples, n_genes)."""
-    values = adata.X.toarray() if sparse.issparse(adata.X) else adata.X
+    values: Any = adata.X.toarray() if sparse.issparse(adata.X) else adata.X  # type: ignore[attr-defined]
     return np.ascontiguousarray(values, dtype=np.float64)
 
 

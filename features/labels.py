@@ -60,9 +60,7 @@ def _clean(values: "pd.Series[str]") -> "pd.Series[str]":
     return values.astype("string").fillna("").str.strip().str.upper().astype(str)
 
 
-def label_resistance(
-    clinical: pd.DataFrame, *, rule: LabelRule, where: str
-) -> "pd.Series[float]":
+def label_resistance(clinical: pd.DataFrame, *, rule: LabelRule, where: str) -> "pd.Series[float]":
     """Return 1.0 (resistant), 0.0 (responsive) or NaN for each row of a clinical table.
 
     RECIST (column ``recist``) decides where it is given, else the published ``response``.

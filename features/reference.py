@@ -16,6 +16,7 @@ Standardisation = Literal["cohort", "reference"]
 
 MIN_COHORT_SIZE = 15
 """Fewest samples whose mean and spread can stand for a cohort."""
+_LEAST_SPREAD = 1e-12
 
 
 def standardise_in_cohort(
@@ -75,7 +76,9 @@ class ReferenceStandardiser(TransformerMixin, BaseEstimator):
         As in scikit-learn.
     """
 
-    def fit(self, X: pd.DataFrame, y: None = None, *, cohorts: "pd.Series[str] | None" = None) -> Self:
+    def fit(
+        self, X: pd.DataFrame, y: None = None, *, cohorts: "pd.Series[str] | None" = None
+    ) -> Self:
         """Learn mean and spread from features (n_samples, n_features) and their cohorts."""
         groups = pd.Series("all", index=X.index) if cohorts is None else cohorts
         moments = [
@@ -124,5 +127,7 @@ def _mean_and_spread(
 def _standardise(
     values: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    constant = ~(spread > 1e-12)
-    return np.where(constant & np.isfinite(values), 0.0, (values - mean) / np.where(constant, 1.0, spread))
+    constant = ~(spread > _LEAST_SPREAD)
+    return np.where(
+        constant & np.isfinite(values), 0.0, (values - mean) / np.where(constant, 1.0, spread)
+    )

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from lightgbm import LGBMClassifier
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
@@ -33,6 +34,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         +1, -1 or 0 by feature name (tables with column names) or by position; None for none.
     random_state
         Seed of the first model; the others follow.
+    n_jobs
+        Threads over the seeds, as in scikit-learn; the result does not depend on it.
 
     Attributes
     ----------
@@ -68,6 +71,7 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         n_seeds: int = 3,
         monotone_constraints: Mapping[str, int] | Sequence[int] | None = None,
         random_state: int = 0,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_estimators = n_estimators
         self.num_leaves = num_leaves
@@ -78,6 +82,7 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         self.n_seeds = n_seeds
         self.monotone_constraints = monotone_constraints
         self.random_state = random_state
+        self.n_jobs = n_jobs
 
     def fit(self, X: ArrayLike, y: ArrayLike, *, groups: ArrayLike | None = None) -> Self:
         """Fit on features (n_samples, n_features) and labels (n_samples,).
@@ -109,10 +114,11 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("ResistanceClassifier needs two classes; the labels hold one class")
         weights = None if groups is None else patient_weights(groups)
         constraints = self._constraints()
-        self.estimators_ = [
-            self._member(seed, constraints).fit(features, encoded, sample_weight=weights)
+        # LightGBM frees the interpreter while it trains, so threads share the seeds.
+        self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(self._member(seed, constraints).fit)(features, encoded, sample_weight=weights)
             for seed in range(self.n_seeds)
-        ]
+        )
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -27,6 +27,10 @@ class Attributions:
     values: pd.DataFrame
     base_value: "pd.Series[float]"
 
+    def of(self, samples: pd.Index) -> "Attributions":
+        """Return the attributions of some samples."""
+        return Attributions(self.values.loc[samples], self.base_value.loc[samples])
+
     def by_mechanism(self, mechanisms: Mapping[str, str]) -> pd.DataFrame:
         """Return the sums over each mechanism class (n_samples, n_mechanisms)."""
         classes = self.values.columns.map(lambda feature: mechanisms.get(str(feature), "other"))

@@ -78,7 +78,8 @@ def expected_calibration_error(y: Array, probability: Array, weights: Array) -> 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     out = np.full(numerator.shape, np.nan)
-    return np.divide(numerator, denominator, out=out, where=denominator > 0)
+    np.divide(numerator, denominator, out=out, where=denominator > 0)
+    return out
 
 
 def patient_resamples(patients: "pd.Series[str]", *, count: int, rng: np.random.Generator) -> Array:
@@ -152,6 +153,4 @@ def _estimate(replicates: Array) -> Estimate:
     if resampled.size < 2:
         return Estimate(float(replicates[0]), np.nan, np.nan, np.nan)
     low, high = np.percentile(resampled, [2.5, 97.5])
-    return Estimate(
-        float(replicates[0]), float(low), float(high), float(np.std(resampled, ddof=1))
-    )
+    return Estimate(float(replicates[0]), float(low), float(high), float(np.std(resampled, ddof=1)))

@@ -113,9 +113,7 @@ class ResistanceModel:
             return standardiser.transform(table)
         if cohorts is None:
             cohorts = pd.Series("cohort", index=table.index)
-        return standardise_in_cohort(
-            table, cohorts=cohorts, min_cohort_size=self.min_cohort_size
-        )
+        return standardise_in_cohort(table, cohorts=cohorts, min_cohort_size=self.min_cohort_size)
 
     def arm(self, standardisation: str) -> ModelArm:
         """Return the arm of a standardisation.

@@ -24,7 +24,9 @@ class ServedModel(PythonModel):
         """Read the frozen model from the artifacts."""
         self.model = ResistanceModel.load(Path(context.artifacts["model"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return a frame with ``probability`` (n_samples,)."""
         cohorts = model_input["cohort"] if "cohort" in model_input else None
         probability = self.model.predict(

@@ -150,7 +150,7 @@ class _FoldTable:
             inner_train = train[inner.train]
             classifier = self.fit(inner_train, make_classifier)
             held = self.standardised(inner_train).iloc[train[inner.test]]
-            log_odds.iloc[inner.test] = classifier.decision_function(held)
+            log_odds[rows.index[inner.test]] = classifier.decision_function(held)
         usable = (rows["resistant"].notna() & log_odds.notna()).to_numpy()
         return PlattCalibrator().fit(log_odds[usable], rows["resistant"][usable])
 

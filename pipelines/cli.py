@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pipelines.config import CohortConfig
     from pipelines.ingest import IngestedCohort
-    from pipelines.train import TrainingResult
+    from pipelines.run_log import TrainingResult
 
 __all__ = ["app", "main"]
 
@@ -42,10 +42,9 @@ def main() -> None:
     """Run the command line; what the user can mend ends in one message and exit 2."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_ENV_MANAGER_CONDA_WARNING", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    for noisy in ("mlflow", "alembic", "shap"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     app()
 
 
@@ -156,12 +155,18 @@ def demo(
     _print_training(result.training)
     table = Table("planted in the simulation", "expected", "seen", "", title="Did SHAP find it?")
     for finding in result.findings:
-        table.add_row(finding.what, finding.expected, finding.seen, "ok" if finding.passed else "NO")
+        table.add_row(
+            finding.what, finding.expected, finding.seen, "ok" if finding.passed else "NO"
+        )
     _OUT.print(table)
-    _OUT.print(f"simulated cohorts  {result.folder}", highlight=False, soft_wrap=True)
-    _OUT.print(f"predictions        {result.scored / 'predictions.csv'}", highlight=False, soft_wrap=True)
-    _OUT.print(f"report             {result.scored / 'report.html'}", highlight=False, soft_wrap=True)
-    _OUT.print("MLflow UI          uv run oncoresist ui   (then http://127.0.0.1:5000)")
+    places = {
+        "simulated cohorts": result.folder,
+        "predictions": result.scored / "predictions.csv",
+        "report": result.scored / "report.html",
+        "MLflow UI": "uv run oncoresist ui   (then http://127.0.0.1:5000)",
+    }
+    for what, where in places.items():
+        _OUT.print(f"{what:18} {where}", highlight=False, soft_wrap=True)
     if not all(finding.passed for finding in result.findings):
         _ERROR.print("error: the demo did not find what was planted", style="red")
         raise typer.Exit(1)
@@ -225,7 +230,10 @@ def _ad_hoc(expression: Path, clinical: Path | None) -> "CohortConfig":
 
 def _print_training(result: "TrainingResult") -> None:
     table = Table(
-        "predictor", "cohort-relative", "reference-relative", title="Leave-one-cohort-out AUROC"
+        "predictor",
+        "cohort-relative",
+        "reference-relative",
+        title="AUROC of samples in cohorts held out",
     )
     rows = result.comparison
     rows = rows[(rows["metric"] == "auroc") & (rows["cohort"] == "mean")]

@@ -1,16 +1,13 @@
-"""Configuration: YAML layers merged by OmegaConf, checked once by a frozen pydantic tree."""
+"""Configuration: the frozen tree of settings, and where its files lie."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from yaml import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import ConfigError, examples
+from pipelines.config_layers import check_layers, did_you_mean, read_overrides, read_yaml
 
 __all__ = [
     "CohortConfig",
@@ -253,9 +250,9 @@ def data_root(config_file: Path | None = None) -> Path:
         A configuration file is wrong.
     """
     conf = configuration_folder(config_file)
-    layers = [(str(file), _read(file)) for file in _base_files(conf)]
+    layers = [(str(file), read_yaml(file)) for file in _base_files(conf)]
     data = [(name, content.get("data", {})) for name, content in layers]
-    return (project_folder(config_file) / _check(DataConfig, data).root).resolve()
+    return (project_folder(config_file) / check_layers(DataConfig, data).root).resolve()
 
 
 def _base_files(conf: Path) -> list[Path]:
@@ -274,13 +271,13 @@ def load_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentC
         A file is missing or not YAML, or a key is unknown or has a wrong value.
     """
     conf = configuration_folder(path)
-    layers = [(str(conf / "defaults.yaml"), _read(conf / "defaults.yaml"))]
-    layers.append((str(path), _read(path)))
+    layers = [(str(conf / "defaults.yaml"), read_yaml(conf / "defaults.yaml"))]
+    layers.append((str(path), read_yaml(path)))
     local = conf / "local.yaml"
     if local.is_file():
-        layers.append((str(local), _read(local)))
-    layers.append(("--set", _overrides(overrides)))
-    return _check(ExperimentConfig, layers)
+        layers.append((str(local), read_yaml(local)))
+    layers.append(("--set", read_overrides(overrides)))
+    return check_layers(ExperimentConfig, layers)
 
 
 def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
@@ -303,91 +300,6 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
         known = sorted(file.stem for file in (conf / "cohorts").glob("*.yaml"))
         raise ConfigError(
             f"there is no cohort file {path}; known cohorts: {examples(known, most=20)}"
-            + _did_you_mean(name, known)
+            + did_you_mean(name, known)
         )
-    return _check(CohortConfig, [(str(path), _read(path))]), path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"there is no configuration file {path}; give the path of a YAML file")
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values at the top level")
-    return {str(key): value for key, value in content.items()}
-
-
-def _overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    for override in overrides:
-        if "=" not in override.strip("="):
-            raise ConfigError(f"--set {override}: expected a.b=value")
-    try:
-        content = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
-    except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"--set {' '.join(overrides)}: {error}") from error
-    return {str(key): value for key, value in dict(content).items()}  # type: ignore[arg-type]
-
-
-def _check[Tree: _Section](tree: type[Tree], layers: Sequence[tuple[str, dict[str, Any]]]) -> Tree:
-    try:
-        merged = OmegaConf.merge(*(OmegaConf.create(content) for _, content in layers))
-        content = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
-        names = ", ".join(name for name, _ in layers)
-        raise ConfigError(f"{names}: cannot be merged: {error}") from error
-    try:
-        return tree.model_validate(content)
-    except ValidationError as error:
-        faults = [_fault(tree, layers, fault) for fault in error.errors()]
-        raise ConfigError("; ".join(faults)) from error
-
-
-def _fault(
-    tree: type[_Section], layers: Sequence[tuple[str, dict[str, Any]]], fault: Any
-) -> str:
-    location = [str(part) for part in fault["loc"]]
-    where = next(
-        (name for name, content in reversed(layers) if _holds(content, location)), layers[-1][0]
-    )
-    if fault["type"] == "missing":
-        where = next((name for name, _ in reversed(layers) if name != "--set"), where)
-    key = ".".join(location) or "the file"
-    if fault["type"] == "extra_forbidden":
-        known = _known_keys(tree, location[:-1])
-        mend = _did_you_mean(location[-1], known) or f"; known keys: {', '.join(known)}"
-        return f"{where}: unknown key '{key}'{mend}"
-    if fault["type"] == "missing":
-        return f"{where}: key '{key}' is missing; add it"
-    return f"{where}: key '{key}' is {fault['input']!r}: {fault['msg']}"
-
-
-def _holds(content: Any, location: Sequence[str]) -> bool:
-    for part in location:
-        if isinstance(content, list):
-            return part.isdigit() and int(part) < len(content)
-        if not isinstance(content, dict) or part not in content:
-            return False
-        content = content[part]
-    return True
-
-
-def _known_keys(tree: Any, location: Sequence[str]) -> list[str]:
-    for part in location:
-        annotation = tree.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        tree = next(
-            option
-            for option in options
-            if isinstance(option, type) and issubclass(option, BaseModel)
-        )
-    return list(tree.model_fields)
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return check_layers(CohortConfig, [(str(path), read_yaml(path))]), path

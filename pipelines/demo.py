@@ -7,10 +7,11 @@ from pathlib import Path
 from pipelines.config import configuration_folder, load_cohort, load_experiment
 from pipelines.ingest import ingest_cohort
 from pipelines.report import write_report
+from pipelines.run_log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.simulate import Finding, judge_demo, simulate_cohorts
 from pipelines.tracking import load_model
-from pipelines.train import TrainingResult, train
+from pipelines.train import train
 
 __all__ = ["DemoResult", "run_demo"]
 
@@ -54,5 +55,5 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda stage: No
     )
     scored.write(folder / "scored")
     write_report(scored, loaded, folder / "scored" / "report.html")
-    findings = judge_demo(training.mean_absolute_attribution, training.signs, truth)
+    findings = judge_demo(training.mean_absolute_attribution, training.signs, truth=truth)
     return DemoResult(folder / "cohorts", folder / "scored", training, findings)

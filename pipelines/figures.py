@@ -1,5 +1,6 @@
 """Figures of a model and of a cohort, as matplotlib figures."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,9 @@ def beeswarm(attributions: Attributions, X: pd.DataFrame, *, title: str) -> Figu
     import shap
 
     plt.figure(figsize=(8, 6))
-    shap.plots.beeswarm(_explanation(attributions, X), max_display=_MOST_FEATURES, show=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="All-NaN slice")
+        shap.plots.beeswarm(_explanation(attributions, X), max_display=_MOST_FEATURES, show=False)
     plt.gca().set_xlabel("SHAP value (calibrated log-odds of resistance)")
     return _finished(plt, title)
 
@@ -155,7 +158,7 @@ def feature_signs(table: pd.DataFrame, *, title: str) -> Figure:
     names = {1: "catalogue: resistance", -1: "catalogue: response", 0: "catalogue: not fixed"}
     for sign, colour in colours.items():
         part = ordered[ordered["sign"] == sign]
-        y = [ordered.index.get_loc(name) for name in part.index]
+        y = ordered.index.get_indexer(part.index)
         error = np.asarray([part["auroc"] - part["low"], part["high"] - part["auroc"]])
         axes.errorbar(
             part["auroc"], y, xerr=error, fmt="o", markersize=4, color=colour, label=names[sign]

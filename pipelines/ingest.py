@@ -15,16 +15,10 @@ from features.catalogue import Catalogue, default_catalogue
 from features.cohort import CohortReport, check_cohort, cohort_facts, dense_expression
 from features.errors import CohortError, examples
 from features.genes import translate_symbols
-from features.labels import (
-    LabelRule,
-    label_resistance,
-    name_timepoints,
-    survival_event,
-    survival_months,
-)
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
-from pipelines.config import CohortConfig, ColumnNames, SurvivalColumn
+from pipelines.config import CohortConfig
+from pipelines.observations import build_observations
 from pipelines.read_tables import (
     ExpressionTable,
     read_clinical,
@@ -102,10 +96,12 @@ def ingest_cohort(
     path = root / config.expression
     table, clinical = _read(config, path, root, catalogue)
     notes = [f"matrix: {table.orientation}"]
-    obs = _observations(table.values.index, clinical, config=config, notes=notes)
+    obs = build_observations(table.values.index, clinical, config=config, notes=notes)
     finding = _unit(table.values.to_numpy(), config)
     lengths = _lengths(config, table, root, finding)
-    adata = _assemble(table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes)
+    adata = _assemble(
+        table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes
+    )
     adata.uns["oncoresist"] |= {
         "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
         "gene_lengths_known": finding.unit != "counts" or lengths is not None,
@@ -140,7 +136,7 @@ def _read_h5ad(path: Path) -> tuple[ExpressionTable, pd.DataFrame]:
         raise CohortError(f"there is no file {path}; check the path (and data.root)")
     try:
         adata = ad.read_h5ad(path)
-    except (OSError, KeyError, ad.io.IORegistryError) as error:  # type: ignore[attr-defined]
+    except (OSError, KeyError, ad.io.IORegistryError) as error:
         raise CohortError(f"{path} is not a readable h5ad file: {error}") from error
     values = pd.DataFrame(
         dense_expression(adata),
@@ -152,127 +148,6 @@ def _read_h5ad(path: Path) -> tuple[ExpressionTable, pd.DataFrame]:
     clinical = clinical.drop(columns=["sample_id"], errors="ignore")
     clinical.insert(0, "sample_id", adata.obs_names.astype(str))
     return ExpressionTable(values, lengths, "samples_in_rows (h5ad)"), clinical
-
-
-def _observations(
-    samples: Sequence[str],
-    clinical: pd.DataFrame | None,
-    *,
-    config: CohortConfig,
-    notes: list[str],
-) -> pd.DataFrame:
-    index = pd.Index(samples, dtype=object)
-    obs = pd.DataFrame({"sample_id": index.astype(str)}, index=index)
-    joined = pd.DataFrame(index=index)
-    if clinical is not None:
-        joined = _join(index, clinical, config=config, notes=notes)
-    where = f"cohort '{config.name}'"
-    obs["patient_id"] = _patients(joined, obs, config.columns, notes)
-    obs["cohort"] = config.name
-    for name in ("cancer_type", "therapy", "drug"):
-        column = getattr(config.columns, name)
-        constant = getattr(config, name, None)
-        if column in joined:
-            obs[name] = joined[column].replace("", None)
-        elif constant is not None:
-            obs[name] = constant
-    spellings = config.timepoints.model_dump()
-    stated = joined.get(config.columns.timepoint, pd.Series("", index=index))
-    obs["timepoint"] = name_timepoints(stated, names=spellings, where=where)
-    for endpoint in ("pfs", "os"):
-        column = getattr(config.survival, endpoint)
-        if column is not None and clinical is not None:
-            obs = obs.join(_survival(joined, column, endpoint=endpoint, where=where))
-    labels = pd.DataFrame(index=index)
-    for name in ("response", "recist"):
-        if getattr(config.columns, name) in joined:
-            labels[name] = joined[getattr(config.columns, name)]
-            obs[name] = labels[name].replace("", None)
-    rule = LabelRule(**config.labels.model_dump())
-    obs["resistant"] = label_resistance(
-        labels.join(obs.filter(["pfs_time", "pfs_event"])), rule=rule, where=where
-    )
-    return obs
-
-
-def _join(
-    index: pd.Index, clinical: pd.DataFrame, *, config: CohortConfig, notes: list[str]
-) -> pd.DataFrame:
-    key = _key_column(index, clinical, config)
-    for name in sorted(config.columns.model_fields_set - {"sample_id"}):
-        if getattr(config.columns, name) not in clinical:
-            raise CohortError(
-                f"cohort '{config.name}': the clinical table has no column "
-                f"'{getattr(config.columns, name)}' (columns.{name}); its columns: "
-                f"{examples(clinical.columns, most=10)}"
-            )
-    repeated = clinical[key][clinical[key].duplicated() & clinical[key].isin(index)].unique()
-    if len(repeated):
-        raise CohortError(
-            f"cohort '{config.name}': {len(repeated)} samples have several rows in the clinical "
-            f"table: {examples(repeated)}; give one row per sample"
-        )
-    unmatched = index[~index.isin(clinical[key])]
-    if len(unmatched):
-        notes.append(f"{len(unmatched)} samples not in the clinical table: {examples(unmatched)}")
-    extra = clinical[key][~clinical[key].isin(index)]
-    if len(extra):
-        notes.append(f"{len(extra)} clinical rows without expression: {examples(extra)}")
-    return clinical.set_index(key).reindex(index).fillna("")
-
-
-def _key_column(index: pd.Index, clinical: pd.DataFrame, config: CohortConfig) -> str:
-    overlap = {str(c): int(index.isin(clinical[c]).sum()) for c in clinical.columns}
-    stated = config.columns.sample_id
-    if stated is not None and stated not in overlap:
-        raise CohortError(
-            f"cohort '{config.name}': the clinical table has no column '{stated}' "
-            f"(columns.sample_id); its columns: {examples(clinical.columns, most=10)}"
-        )
-    key = stated or max(overlap, key=lambda name: overlap[name])
-    if overlap[key] == 0:
-        shown = key if stated else str(clinical.columns[0])
-        raise CohortError(
-            f"cohort '{config.name}': no sample of the expression file ({examples(index)}) is in "
-            f"the clinical table (column '{shown}': {examples(clinical[shown])}); the ids must "
-            "be spelled alike, or name the id column under columns.sample_id"
-        )
-    return key
-
-
-def _patients(
-    joined: pd.DataFrame, obs: pd.DataFrame, columns: ColumnNames, notes: list[str]
-) -> "pd.Series[str]":
-    if columns.patient_id not in joined:
-        notes.append("no patient ids: every sample counts as a patient of its own")
-        return obs["sample_id"]
-    patients = joined[columns.patient_id]
-    unknown = patients == ""
-    if unknown.any():
-        notes.append(
-            f"{int(unknown.sum())} samples without a patient id count as patients of their own: "
-            f"{examples(obs.index[unknown])}"
-        )
-    return patients.where(~unknown, obs["sample_id"])
-
-
-def _survival(
-    joined: pd.DataFrame, column: SurvivalColumn, *, endpoint: str, where: str
-) -> pd.DataFrame:
-    for name in (column.time, column.event):
-        if name not in joined:
-            raise CohortError(
-                f"{where}: the clinical table has no column '{name}' (survival.{endpoint}); its "
-                f"columns: {examples(joined.columns, most=10)}"
-            )
-    return pd.DataFrame(
-        {
-            f"{endpoint}_time": survival_months(
-                joined[column.time], unit=column.unit, where=where
-            ),
-            f"{endpoint}_event": survival_event(joined[column.event], where=where),
-        }
-    )
 
 
 def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:

@@ -1,12 +1,11 @@
-"""Read expression and clinical tables as users have them: CSV or TSV, plain or gz, any way round."""
+"""Read expression and clinical tables as users have them: CSV or TSV, gz or not, any way round."""
 
 import csv
 import gzip
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import numpy as np
 import pandas as pd
@@ -43,14 +42,14 @@ class ExpressionTable:
     orientation: str
 
 
-def _open_text(path: Path) -> io.TextIOBase:
+def _open_text(path: Path) -> TextIO:
     if not path.is_file():
         raise CohortError(f"there is no file {path}; check the path (and data.root)")
     try:
         with path.open("rb") as handle:
             compressed = handle.read(2) == b"\x1f\x8b"
-        stream = gzip.open(path, "rb") if compressed else path.open("rb")
-        return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
+        opener = gzip.open if compressed else open
+        return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
     except OSError as error:
         raise CohortError(f"{path} cannot be read: {error}") from error
 
@@ -78,8 +77,8 @@ def _header(path: Path) -> tuple[list[str], str, int]:
     return [name.strip() for name in names], separator, comments
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
-    """Return the table as text, columns by position; cells that mean 'not measured' are NaN."""
+def _read_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table, columns by position, and their names; 'not measured' cells are NaN."""
     names, separator, comments = _header(path)
     with _open_text(path) as handle:
         try:
@@ -91,14 +90,13 @@ def _read_frame(path: Path) -> pd.DataFrame:
                 names=list(range(len(names))),
                 dtype={0: str},
                 index_col=False,
-                na_values={column: list(_NOT_MEASURED) for column in range(1, len(names))},
+                na_values={column: list(_NOT_MEASURED) for column in range(1, len(names))},  # type: ignore[misc]
                 keep_default_na=False,
                 low_memory=False,
             )
         except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
             raise CohortError(f"{path} is not a table: {error}") from error
-    frame.attrs["names"] = names
-    return frame
+    return frame, names
 
 
 def read_expression(
@@ -122,8 +120,7 @@ def read_expression(
         The file is missing, empty or not a table, holds text where numbers belong, repeats a
         sample id, or its genes are not recognised.
     """
-    frame = _read_frame(path)
-    names: list[str] = frame.attrs["names"]
+    frame, names = _read_frame(path)
     if frame.empty or len(names) < 2:
         raise CohortError(
             f"{path} is empty: {len(frame)} rows × {max(len(names) - 1, 0)} columns of expression"
@@ -239,7 +236,8 @@ def read_clinical(path: Path) -> pd.DataFrame:
             raise CohortError(f"{path} is not a table: {error}") from error
     if table.empty:
         raise CohortError(f"{path} has a header but no rows")
-    return table.apply(lambda column: column.str.strip())
+    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    return stripped
 
 
 def read_gene_lengths(path: Path) -> "pd.Series[float]":

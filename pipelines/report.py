@@ -37,7 +37,9 @@ def write_report(scored: ScoredCohort, loaded: LoadedModel, path: Path) -> None:
 def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
     """Return the report of a scored cohort as one HTML page."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     predictions = scored.predictions
     facts = cohort_facts(scored.cohort.adata)
@@ -80,9 +82,7 @@ def _metric_rows(scored: ScoredCohort) -> list[tuple[str, str]]:
 
 def _figures(scored: ScoredCohort) -> dict[str, Figure]:
     labelled = scored.predictions.assign(resistant=scored.resistant.to_numpy())
-    order = pd.Index(
-        scored.predictions.sort_values("probability", ascending=False)["sample_id"]
-    )
+    order = pd.Index(scored.predictions.sort_values("probability", ascending=False)["sample_id"])
     return {
         "Probability of resistance": probability_ranking(
             labelled, threshold=scored.threshold, title="Calibrated probability of resistance"

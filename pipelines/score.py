@@ -41,6 +41,7 @@ PREDICTION_COLUMNS = (
     "model_version",
 )
 _LEAST_GENE_COVERAGE = 0.5
+_BASE_RATE = "the share of resistant samples in training"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class ScoredCohort:
     @property
     def resistant(self) -> "pd.Series[float]":
         """Published labels (1, 0, NaN) where the cohort has them, by sample id."""
-        return self.cohort.adata.obs["resistant"]
+        labels: pd.Series[float] = self.cohort.adata.obs["resistant"]
+        return labels
 
     def evaluate(self, *, n_resamples: int, seed: int) -> Mapping[str, Estimate]:
         """Return the metrics on the cohort's own labels, empty where it lacks either class."""
@@ -201,10 +203,16 @@ def _calls(predictions: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
             rows.append(("uncertain", reason))
         elif probability >= threshold:
             rows.append(
-                ("resistant", f"probability {probability:.3f}, training base rate {threshold:.3f} or more")
+                (
+                    "resistant",
+                    f"probability {probability:.3f}, training base rate {threshold:.3f} or more",
+                )
             )
         else:
             rows.append(
-                ("responsive", f"probability {probability:.3f}, below the training base rate {threshold:.3f}")
+                (
+                    "responsive",
+                    f"probability {probability:.3f}, below the training base rate {threshold:.3f}",
+                )
             )
     return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)

@@ -105,20 +105,20 @@ class _Cohort:
 _PLANTED: Mapping[str, int] = {"mhc_class_i": -1, "mdsc": 1, "hypoxia": 1}
 _DECOY = "er_stress"
 _OPPOSED, _OPPOSED_SIGN = "il17", -1
-_EFFECT = 1.5
+_EFFECT = 2.0
 """Log-odds of resistance per standard deviation of an activity."""
 _EFFECTS = {m: _EFFECT * s for m, s in {**_PLANTED, _OPPOSED: _OPPOSED_SIGN, _DECOY: 0}.items()}
 _PLANS = (
-    _Plan("demo_counts.tsv.gz", "C", -1.5, -1.5, 4e6, "pre", "melanoma", "anti-PD-1"),
+    _Plan("demo_counts.tsv.gz", "C", -2.5, -3.0, 4e6, "pre", "melanoma", "anti-PD-1"),
     _Plan("demo_log2_tpm.csv.gz", "L", 0.0, 0.0, 1e6, "on", "lung", "anti-PD-L1"),
-    _Plan("demo_tpm.csv.gz", "", 1.5, 1.5, 2e6, "pre", "kidney", "anti-PD-1"),
-    _Plan("demo_new.h5ad", "N", 0.5, 0.5, 3e6, "pre", "bladder", "anti-PD-1"),
+    _Plan("demo_tpm.csv.gz", "", 2.5, 3.0, 2e6, "pre", "kidney", "anti-PD-1"),
+    _Plan("demo_new.h5ad", "N", 1.0, 1.0, 3e6, "pre", "bladder", "anti-PD-1"),
 )
-_N_PATIENTS, _N_SECOND_SAMPLES, _N_UNLABELLED = 76, 12, 3
+_N_PATIENTS, _N_SECOND_SAMPLES, _N_UNLABELLED = 100, 12, 3
 _N_BACKGROUND, _N_SILENT = 3000, 200
 _SHARED_VARIANCE = 0.85
 """Share of an activity's variance that a patient's samples have in common."""
-_LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 0.9, 0.5, 0.15, 0.3
+_LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 1.0, 0.5, 0.15, 0.3
 _TOP_FEATURES = 2 * len(_PLANTED)
 _CLEAR_MARGIN = 0.5
 
@@ -153,7 +153,7 @@ def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
     - ``il17`` is planted against the catalogue: more of it causes response.
 
     Counts are negative binomial (dispersion 0.15) around log-normal baseline × offset of gene and
-    cohort (platform) × activities (0.9 log2 units per SD) × gene length × library size.
+    cohort (platform) × activities (1 log2 unit per SD) × gene length × library size.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

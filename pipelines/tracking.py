@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
@@ -27,8 +28,10 @@ __all__ = [
     "default_store",
     "estimate_metrics",
     "load_model",
+    "log_cohort",
     "log_figure",
     "log_table",
+    "move_alias",
     "open_store",
     "register_model",
     "start_run",
@@ -88,16 +91,19 @@ def start_run(name: str, *, tags: Mapping[str, str], nested: bool = False) -> It
 
 
 def estimate_metrics(estimates: Mapping[str, Estimate], *, prefix: str) -> dict[str, float]:
-    """Return MLflow metrics: ``<prefix>.<name>`` with ``_low``, ``_high`` and ``_se``."""
+    """Return MLflow metrics: ``<prefix>.<name>`` with ``_low`` and ``_high``.
+
+    Figures over all cohorts have their standard error as ``_se``.
+    """
     metrics = {}
     for name, estimate in estimates.items():
         for suffix, value in (
             ("", estimate.value),
             ("_low", estimate.low),
             ("_high", estimate.high),
-            ("_se", estimate.standard_error),
+            ("_se", np.nan if "." in name else estimate.standard_error),
         ):
-            if value == value:
+            if np.isfinite(value):
                 metrics[f"{prefix}.{name}{suffix}"] = value
     return metrics
 
@@ -113,20 +119,23 @@ def log_table(table: pd.DataFrame, path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / Path(path).name
         flat.to_parquet(target, index=False)
-        mlflow.log_artifact(str(target), str(Path(path).parent))
+        parent = Path(path).parent.as_posix()
+        mlflow.log_artifact(str(target), None if parent == "." else parent)
 
 
-def log_cohort(features: pd.DataFrame, labels: "pd.Series[float]", *, name: str, source: str) -> None:
+def log_cohort(
+    features: pd.DataFrame, labels: "pd.Series[float]", *, name: str, source: str
+) -> None:
     """Log a cohort's features and labels as a dataset of the run (schema and digest, no data)."""
     table = features.assign(resistant=labels)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="mlflow")
-        dataset = mlflow.data.from_pandas(table, source=source, name=name, targets="resistant")  # type: ignore[attr-defined]
+        dataset = mlflow.data.from_pandas(table, source=source, name=name, targets="resistant")
     mlflow.log_input(dataset, context="training")
 
 
-def register_model(model: ResistanceModel, *, name: str, alias: str, example: pd.DataFrame) -> str:
-    """Log the model to the active run, register it, move the alias, and return its version.
+def register_model(model: ResistanceModel, *, name: str, example: pd.DataFrame) -> str:
+    """Log the model to the active run, register it, and return its version.
 
     The logged model holds its code, catalogue and reference, and no pickle.
     """
@@ -149,9 +158,12 @@ def register_model(model: ResistanceModel, *, name: str, alias: str, example: pd
             pip_requirements=library_requirements(),
             registered_model_name=name,
         )
-    version = str(info.registered_model_version)
+    return str(info.registered_model_version)
+
+
+def move_alias(name: str, *, alias: str, version: str) -> None:
+    """Let an alias of a registered model point to a version."""
     mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
-    return version
 
 
 @dataclass(frozen=True)
