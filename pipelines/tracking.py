@@ -39,6 +39,7 @@ __all__ = [
 
 _PACKAGES = Path(__file__).resolve().parent.parent
 _MODEL_ARTIFACT = "model"
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,18 @@ class Store:
 
 
 def default_store(project: Path, *, uri: str | None = None) -> Store:
-    """Return the store in use: ``uri``, else MLFLOW_TRACKING_URI, else ``mlruns/mlflow.db``."""
+    """Return the store in use: ``uri``, else MLFLOW_TRACKING_URI, else ``mlruns/mlflow.db``.
+
+    A SQLite store keeps its artifacts in the folder ``artifacts`` beside its file.
+    """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if chosen:
+    if chosen is None:
+        chosen = f"{_SQLITE}{(project / 'mlruns' / 'mlflow.db').resolve()}"
+    if not chosen.startswith(_SQLITE):
         return Store(chosen, None)
-    folder = (project / "mlruns").resolve()
+    folder = Path(chosen.removeprefix(_SQLITE)).resolve().parent
     folder.mkdir(parents=True, exist_ok=True)
-    return Store(f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri())
+    return Store(chosen, (folder / "artifacts").as_uri())
 
 
 def open_store(store: Store, *, experiment: str | None = None) -> None:

@@ -1,0 +1,85 @@
+"""Fixtures shared by the tests: small cohorts with known truth, and the real ones where they lie."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.catalogue import Catalogue, default_catalogue
+from pipelines.demo import DemoResult, run_demo
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED = PROJECT.parent / "shared"
+
+
+def require(condition: bool, reason: str) -> None:
+    """Skip with a reason, or fail where everything is required."""
+    if condition:
+        return
+    if os.environ.get("ONCORESIST_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason} (ONCORESIST_REQUIRE_ALL=1)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return default_catalogue()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real cohorts beside the checkout."""
+    require((SHARED / "cohorts" / "bulk").is_dir(), f"real cohorts absent: {SHARED / 'cohorts'}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of Debian's Chromium."""
+    path = Path("/usr/bin/chromium")
+    require(path.exists(), "Debian's chromium is not installed")
+    return str(path)
+
+
+@pytest.fixture
+def make_cohort(catalogue: Catalogue) -> Callable[..., ad.AnnData]:
+    """Return a maker of cohorts: log1p TPM over the catalogue's genes and a background."""
+
+    def make(
+        n_samples: int = 30, *, seed: int = 0, name: str = "synthetic", n_background: int = 200
+    ) -> ad.AnnData:
+        rng = np.random.default_rng(seed)
+        genes = [*catalogue.gene_symbols, *(f"BG{i:04d}" for i in range(n_background))]
+        tpm = rng.gamma(0.8, 40.0, (n_samples, len(genes))).round(4)
+        tpm[rng.random(tpm.shape) < 0.1] = 0.0
+        samples = [f"{name}_s{i}" for i in range(n_samples)]
+        obs = pd.DataFrame(
+            {
+                "sample_id": samples,
+                "patient_id": [f"p{i // 2}" if i < 6 else f"p{i}" for i in range(n_samples)],
+                "cohort": name,
+                "resistant": rng.permutation(np.arange(n_samples) % 2).astype(float),
+            },
+            index=samples,
+        )
+        return ad.AnnData(np.log1p(tpm), obs=obs, var=pd.DataFrame(index=genes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def session_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Tracking URI of a SQLite store that all trainings of the session share."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlruns') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def demo_run(session_store: str, tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
+    """The demo, run once: simulated cohorts, a trained model, a scored cohort."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", session_store)
+        return run_demo(tmp_path_factory.mktemp("demo"))

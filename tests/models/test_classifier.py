@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from models.classifier import ResistanceClassifier, patient_weights
+
+
+def simulated_table(n_samples: int = 240, *, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n_samples, 6)), columns=list("abcdef"))
+    log_odds = 1.5 * X["a"] - 1.5 * X["b"]
+    return X, pd.Series((rng.random(n_samples) < expit(log_odds)).astype(int), name="resistant")
+
+
+@parametrize_with_checks([ResistanceClassifier(n_estimators=30, n_seeds=1, min_child_samples=5)])
+def test_scikit_learn_conventions_hold(estimator, check):
+    check(estimator)
+
+
+def test_planted_signal_is_learned():
+    X, y = simulated_table()
+    model = ResistanceClassifier().fit(X.iloc[:160], y[:160])
+    probability = model.predict_proba(X.iloc[160:])
+    assert roc_auc_score(y[160:], probability[:, 1]) > 0.75
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    assert list(model.feature_names_in_) == list("abcdef")
+
+
+def test_constraints_hold_whatever_the_data_say():
+    X, y = simulated_table()
+    model = ResistanceClassifier(monotone_constraints={"a": -1, "b": -1}).fit(X, y)
+    grid = pd.DataFrame(np.zeros((50, 6)), columns=list("abcdef"))
+    for feature in "ab":
+        moved = grid.assign(**{feature: np.linspace(-3, 3, 50)})
+        assert (np.diff(model.predict_proba(moved)[:, 1]) <= 0).all()
+    by_position = ResistanceClassifier(monotone_constraints=[-1, -1, 0, 0, 0, 0]).fit(X, y)
+    np.testing.assert_array_equal(by_position.predict_proba(X), model.predict_proba(X))
+
+
+def test_unknown_constraint_and_single_class_are_refused():
+    X, y = simulated_table(40)
+    with pytest.raises(ValueError, match=r"unknown features \['z'\]"):
+        ResistanceClassifier(monotone_constraints={"z": 1}).fit(X, y)
+    with pytest.raises(ValueError, match="2 monotone constraints for 6 features"):
+        ResistanceClassifier(monotone_constraints=[1, 0]).fit(X, y)
+    with pytest.raises(ValueError, match="one class"):
+        ResistanceClassifier().fit(X, np.zeros(40, dtype=int))
+
+
+def test_the_same_seed_gives_the_same_model_on_any_number_of_threads():
+    X, y = simulated_table()
+    first = ResistanceClassifier(random_state=3, n_jobs=1).fit(X, y)
+    again = ResistanceClassifier(random_state=3, n_jobs=2).fit(X, y)
+    other = ResistanceClassifier(random_state=4).fit(X, y)
+    np.testing.assert_array_equal(first.predict_proba(X), again.predict_proba(X))
+    assert not np.array_equal(first.predict_proba(X), other.predict_proba(X))
+
+
+def test_missing_values_stay_missing():
+    X, y = simulated_table()
+    X.loc[::3, "c"] = np.nan
+    model = ResistanceClassifier().fit(X.assign(never=np.nan), y)
+    assert np.isfinite(model.predict_proba(X.assign(never=np.nan))).all()
+
+
+def test_a_patients_samples_weigh_as_one():
+    weights = patient_weights(["p1", "p1", "p2", "p3"])
+    np.testing.assert_allclose(weights, np.array([0.5, 0.5, 1.0, 1.0]) / 0.75)
+    X, y = simulated_table(120)
+    twice = pd.concat([X, X], ignore_index=True)
+    labels = pd.concat([y, y], ignore_index=True)
+    patients = list(range(120)) * 2
+    weighted = ResistanceClassifier(min_child_samples=1).fit(twice, labels, groups=patients)
+    assert np.isfinite(weighted.decision_function(X)).all()
+
+
+def test_clone_and_skops_keep_the_model(tmp_path):
+    X, y = simulated_table()
+    model = ResistanceClassifier(monotone_constraints={"a": 1}).fit(X, y)
+    assert clone(model).monotone_constraints == {"a": 1}
+    skops.io.dump(model, tmp_path / "model.skops")
+    unknown = skops.io.get_untrusted_types(file=tmp_path / "model.skops")
+    loaded = skops.io.load(tmp_path / "model.skops", trusted=unknown)
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))

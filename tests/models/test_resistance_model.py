@@ -1,0 +1,78 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import CohortError, ModelError
+from features.reference import ReferenceStandardiser, standardise_in_cohort
+from features.transformer import MarkerFeatures
+from models.calibration import PlattCalibrator
+from models.classifier import ResistanceClassifier
+from models.resistance_model import ModelArm, ResistanceModel
+
+
+@pytest.fixture
+def model_and_cohort(make_cohort, catalogue) -> tuple[ResistanceModel, ad.AnnData]:
+    cohort = make_cohort(60)
+    transformer = MarkerFeatures(catalogue).fit(cohort)
+    features = transformer.transform(cohort)
+    y = cohort.obs["resistant"].astype(int)
+    reference = ReferenceStandardiser().fit(features)
+    tables = {
+        "cohort": standardise_in_cohort(features, cohorts=cohort.obs["cohort"]),
+        "reference": reference.transform(features),
+    }
+    arms = {}
+    for name, table in tables.items():
+        classifier = ResistanceClassifier(n_estimators=20, min_child_samples=5).fit(table, y)
+        calibrator = PlattCalibrator().fit(classifier.decision_function(table), y)
+        standardiser = reference if name == "reference" else None
+        arms[name] = ModelArm(classifier, calibrator, standardiser, 0.5)
+    model = ResistanceModel("ici", catalogue, transformer, arms, 15, {"training_cohorts": ["x"]})
+    return model, cohort
+
+
+def test_a_saved_model_is_the_same_and_holds_no_pickle(model_and_cohort, tmp_path):
+    model, cohort = model_and_cohort
+    model.save(tmp_path / "model")
+    loaded = ResistanceModel.load(tmp_path / "model")
+    features = model.transformer.transform(cohort)
+    pd.testing.assert_frame_equal(loaded.transformer.transform(cohort), features)
+    for arm in ("cohort", "reference"):
+        np.testing.assert_array_equal(
+            loaded.predict(features, standardisation=arm),
+            model.predict(features, standardisation=arm),
+        )
+    assert loaded.catalogue.content_hash() == model.catalogue.content_hash()
+    assert {file.suffix for file in (tmp_path / "model").iterdir()} == {".json", ".skops"}
+
+
+def test_one_sample_alone_is_scored_as_in_its_batch(model_and_cohort):
+    model, cohort = model_and_cohort
+    batch = model.predict(model.transformer.transform(cohort), standardisation="reference")
+    for position in (0, 7, 59):
+        alone = model.transformer.transform(cohort[[position]].copy())
+        probability = model.predict(alone, standardisation="reference")
+        assert probability.iloc[0] == batch.iloc[position]
+
+
+def test_attributions_explain_the_probability(model_and_cohort):
+    model, cohort = model_and_cohort
+    features = model.transformer.transform(cohort)
+    found = model.explain(features, standardisation="cohort")
+    probability = model.predict(features, standardisation="cohort")
+    total = found.values.sum(axis=1) + found.base_value
+    np.testing.assert_allclose(1 / (1 + np.exp(-total)), probability, atol=1e-9)
+
+
+def test_small_cohorts_missing_columns_and_unknown_words_are_refused(model_and_cohort, tmp_path):
+    model, cohort = model_and_cohort
+    features = model.transformer.transform(cohort)
+    with pytest.raises(CohortError, match=r"has 5 samples.*needs 15: use the reference-relative"):
+        model.predict(features.iloc[:5], standardisation="cohort")
+    with pytest.raises(ModelError, match=r"lacks 1 columns \(b2m\)"):
+        model.predict(features.drop(columns="b2m"), standardisation="reference")
+    with pytest.raises(ModelError, match="allowed: cohort, reference"):
+        model.arm("batch")
+    with pytest.raises(ModelError, match="no OncoResist model in"):
+        ResistanceModel.load(tmp_path)

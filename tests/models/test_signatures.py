@@ -1,0 +1,50 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.signatures import SIGNATURES, SignatureClassifier, signature_scores
+
+
+def cohort(values: dict[str, list[float]]) -> ad.AnnData:
+    frame = pd.DataFrame(values, dtype=float)
+    return ad.AnnData(
+        frame.to_numpy(),
+        obs=pd.DataFrame(index=[f"s{i}" for i in range(len(frame))]),
+        var=pd.DataFrame(index=list(frame.columns)),
+    )
+
+
+def test_impres_counts_true_pairs_and_leaves_missing_genes_out():
+    genes = {gene for pair in SIGNATURES["impres"].pairs for gene in pair}
+    values = {gene: [1.0] for gene in genes} | {"CD274": [5.0]}
+    expected = sum(pair[0] == "CD274" for pair in SIGNATURES["impres"].pairs)
+    assert len(SIGNATURES["impres"].pairs) == 15
+    full = signature_scores(cohort(values))["impres"].iloc[0]
+    assert full == pytest.approx(-expected / 15)
+    without = signature_scores(cohort({g: v for g, v in values.items() if g != "VSIR"}))
+    assert without["impres"].iloc[0] == pytest.approx(-(expected - 1) / 14)
+
+
+def test_mean_signatures_take_the_genes_present_and_say_resistance():
+    scores = signature_scores(cohort({"GZMA": [1.0, 3.0], "PRF1": [3.0, 5.0], "TGFB1": [2.0, 0.0]}))
+    np.testing.assert_allclose(scores["cytolytic"], [-2.0, -4.0])
+    np.testing.assert_allclose(scores["tgf_beta"], [2.0, 0.0])
+    assert scores["pdl1"].isna().all()
+
+
+def test_raw_counts_are_scored_on_log_cpm():
+    adata = cohort({"GZMA": [0.0], "PRF1": [0.0], "ACTB": [0.0]})
+    adata.layers["counts"] = np.array([[10.0, 30.0, 60.0]])
+    expected = -np.log1p([1e5, 3e5]).mean()
+    assert signature_scores(adata)["cytolytic"].iloc[0] == pytest.approx(expected)
+
+
+def test_a_signature_becomes_a_probability_with_its_direction_held():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"gep_18": rng.normal(size=200)})
+    y = (X["gep_18"] + rng.normal(size=200) > 0).astype(int)
+    probability = SignatureClassifier(signature="gep_18").fit(X, y).predict_proba(X)[:, 1]
+    assert np.corrcoef(probability, X["gep_18"])[0, 1] > 0.9
+    against = SignatureClassifier(signature="gep_18").fit(X, 1 - y).predict_proba(X)[:, 1]
+    assert np.ptp(against) < 0.01

@@ -1,0 +1,69 @@
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.score import PREDICTION_COLUMNS
+from pipelines.tracking import load_model, open_store
+from pipelines.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def test_shap_finds_what_was_planted_and_ignores_the_decoy(demo_run):
+    assert demo_run.findings
+    failed = [finding for finding in demo_run.findings if not finding.passed]
+    assert not failed
+
+
+def test_the_three_outputs_follow_the_contract(demo_run):
+    predictions = pd.read_parquet(demo_run.scored / "predictions.parquet")
+    assert tuple(predictions.columns) == PREDICTION_COLUMNS
+    assert predictions["probability"].between(0, 1).all()
+    assert set(predictions["call"]) <= {"resistant", "responsive", "uncertain", "out_of_scope"}
+    assert predictions["prediction_set"].isna().all()
+    assert predictions["shift_score"].isna().all()
+    assert predictions["calibration_method"].eq("platt").all()
+    text = pd.read_csv(demo_run.scored / "predictions.csv", dtype={"sample_id": str})
+    np.testing.assert_allclose(text["probability"], predictions["probability"])
+    attributions = pd.read_parquet(demo_run.scored / "attributions.parquet")
+    mechanisms = attributions.filter(like="mechanism.").sum(axis=1) + attributions["base_value"]
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-mechanisms)), predictions["probability"], atol=1e-9
+    )
+    page = (demo_run.scored / "report.html").read_text(encoding="utf-8")
+    assert "Research use only" in page
+    assert page.count("data:image/png;base64") == 4
+
+
+def test_the_run_holds_what_the_design_names(demo_run, session_store):
+    open_store(Store(session_store, None))
+    run = mlflow.get_run(demo_run.training.run_id)
+    for name in ("loco.auroc", "loco.auprc", "loco.brier", "loco.ece", "loco_reference.auroc"):
+        assert np.isfinite(run.data.metrics[name])
+    assert "loco.demo_tpm.auroc" in run.data.metrics
+    assert "baseline.gep_18.loco.auroc" in run.data.metrics
+    for tag in ("git_commit", "lock_hash", "catalogue_version", "catalogue_hash"):
+        assert run.data.tags[tag]
+    assert [d.dataset.name for d in run.inputs.dataset_inputs] != []
+    client = mlflow.MlflowClient()
+    children = client.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    )
+    assert {c.data.tags.get("held_out") for c in children} >= {"demo_tpm", "demo_counts"}
+    artifacts = {f.path for f in client.list_artifacts(run.info.run_id, "shap")}
+    assert {"shap/beeswarm.png", "shap/mechanisms.png", "shap/attributions.parquet"} <= artifacts
+    assert {"shap/waterfall_most_resistant.png", "shap/waterfall_least_resistant.png"} <= artifacts
+
+
+def test_the_registered_model_carries_the_alias_and_no_pickle(demo_run, session_store):
+    open_store(Store(session_store, None))
+    version = mlflow.MlflowClient().get_model_version_by_alias("oncoresist-demo", "champion")
+    assert version.version == demo_run.training.model_version
+    loaded = load_model("models:/oncoresist-demo@champion")
+    assert loaded.version == version.version
+    folder = mlflow.artifacts.download_artifacts("models:/oncoresist-demo@champion")
+    from pathlib import Path
+
+    suffixes = {file.suffix for file in Path(folder).rglob("*") if file.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".joblib", ".cloudpickle"}
