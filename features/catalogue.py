@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from features.catalogue_files import read_catalogue_files
 from features.errors import CatalogueError
 
 __all__ = ["Catalogue", "Gene", "Marker", "Source", "default_catalogue", "load_catalogue"]
@@ -25,6 +25,11 @@ Compartment = Literal["malignant", "t_cell", "b_cell", "nk_cell", "myeloid", "st
 ScoreRule = Literal["mean", "difference", "lower_of_two", "excess"]
 
 _SIGN_VALUE: Mapping[str, int] = {"+": 1, "-": -1, "·": 0}
+_NAME_FIELD: Mapping[str, tuple[str, str]] = {
+    "genes": ("gene", "symbol"),
+    "sources": ("source", "key"),
+    "markers": ("marker", "id"),
+}
 _DEFAULT_FOLDER = Path(__file__).parent / "catalogue"
 
 
@@ -191,16 +196,6 @@ def _reference_problems(catalogue: Catalogue) -> list[str]:
     return problems
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CatalogueError(f"catalogue file {path}: cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise CatalogueError(f"catalogue file {path}: expected a mapping at the top level")
-    return content
-
-
 def load_catalogue(folder: Path) -> Catalogue:
     """Return the checked catalogue of a folder.
 
@@ -213,29 +208,28 @@ def load_catalogue(folder: Path) -> Catalogue:
     Raises
     ------
     CatalogueError
-        A file is missing or unreadable, or an entry breaks the schema; all faults are listed.
+        A file is missing, unreadable or repeats a key, or entries break the schema (all of these
+        are listed).
     """
-    genes = _read_yaml(folder / "genes.yaml")
-    sources = _read_yaml(folder / "sources.yaml")
-    sections = [_read_yaml(path) for path in sorted(folder.glob("markers_*.yaml"))]
-    raw = {
-        "version": sources.get("version"),
-        "genes": [{"symbol": key, **value} for key, value in genes["genes"].items()],
-        "sources": [{"key": key, **value} for key, value in sources["sources"].items()],
-        "markers": [
-            {"section": section["section"], **marker}
-            for section in sections
-            for marker in section["markers"]
-        ],
-    }
+    raw = read_catalogue_files(folder)
     try:
         return Catalogue.model_validate(raw)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        ]
+        faults = [_fault_in_words(fault, raw) for fault in error.errors()]
         raise CatalogueError(f"catalogue {folder}: " + "; ".join(faults)) from error
+
+
+def _fault_in_words(fault: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
+    """Return a fault with the name of its entry instead of its number."""
+    place = [str(part) for part in fault["loc"]]
+    if len(place) > 1 and place[0] in _NAME_FIELD:
+        what, field = _NAME_FIELD[place[0]]
+        name = raw[place[0]][fault["loc"][1]].get(field, f"number {int(place[1]) + 1}")
+        place = [f"{what} '{name}'", *place[2:]]
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(fault["input"], str | int | float):
+        message += f" (given: {fault['input']!r})"
+    return ": ".join(part for part in (" ".join(place), message) if part)
 
 
 @lru_cache(maxsize=1)

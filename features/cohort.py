@@ -114,12 +114,13 @@ def check_cohort(
 def _column_faults(obs: pd.DataFrame) -> list[str]:
     missing = [column for column in REQUIRED_COLUMNS if column not in obs]
     faults = [f"obs lacks the columns {missing}"] if missing else []
-    if "patient_id" in obs and obs["patient_id"].isna().any():
-        samples = obs.index[obs["patient_id"].isna()]
-        faults.append(f"obs['patient_id'] is empty for samples {examples(samples)}")
+    for column in REQUIRED_COLUMNS:
+        if column in obs and obs[column].isna().any():
+            samples = obs.index[obs[column].isna()]
+            faults.append(f"obs['{column}'] is empty for samples {examples(samples)}")
     if "resistant" in obs:
         values = obs["resistant"].dropna()
-        wrong = sorted(set(values[~values.isin([0, 1])]))
+        wrong = sorted(set(values[~values.isin([0, 1])]), key=str)
         if wrong:
             faults.append(f"obs['resistant'] holds {wrong[:5]}; allowed: 1, 0, NaN")
     return faults

@@ -18,6 +18,8 @@ _INTEGER_SHARE = 0.999
 _SHARED_FLOOR = 1e-3
 """Share of values that sit on the minimum when it stands for 'not detected'."""
 _CENTRED_RATIO = 0.2
+_FEWEST_FOR_MEANS = 3
+"""Fewest samples whose mean per gene says whether genes are centred."""
 
 _MEANING: dict[str, str] = {
     "counts": "raw counts",
@@ -66,15 +68,24 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
     Raises
     ------
     CohortError
-        The matrix is empty, holds negative counts, or is centred per gene.
+        The matrix is empty, holds infinite values or negative counts, or is centred per gene.
+
+    Notes
+    -----
+    Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
+    if np.isposinf(values).any():
+        raise CohortError(
+            f"expression holds {int(np.isposinf(values).sum())} infinite values; "
+            "correct the file, or write NA where a gene was not measured"
+        )
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         raise CohortError("the expression matrix holds no number; give a file with expression")
     low, high = float(finite.min()), float(finite.max())
     whole = float(np.mean(finite == np.round(finite)))
     seen = f"values {low:.4g} to {high:.4g}, {whole:.1%} whole numbers"
-    if whole >= _INTEGER_SHARE and high > _LOG_SCALE_MAXIMUM:
+    if whole >= _INTEGER_SHARE:
         if low < 0:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
@@ -86,21 +97,26 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
             )
         totals = np.nansum(values, axis=1)
         return UnitFinding("tpm", 0.0, f"{seen}, median sample total {np.median(totals):.4g}")
-    return _detect_log_unit(values, low=low, floor_share=float(np.mean(finite == low)), seen=seen)
+    return _detect_log_unit(values, low=low, on_floor=int(np.sum(finite == low)), seen=seen)
 
 
 def _detect_log_unit(
-    values: NDArray[np.float64], *, low: float, floor_share: float, seen: str
+    values: NDArray[np.float64], *, low: float, on_floor: int, seen: str
 ) -> UnitFinding:
+    if np.isneginf(values).any():
+        return UnitFinding("log2_tpm", 0.0, f"{seen}, zeros as minus infinity: no pseudo-count")
+    floor_share = on_floor / np.isfinite(values).sum()
     seen = f"{seen}, {floor_share:.2%} of values on the minimum"
-    shared_floor = floor_share >= _SHARED_FLOOR
-    if low < 0 and not shared_floor and _is_centred(values):
+    shared_floor = on_floor > 1 and floor_share >= _SHARED_FLOOR
+    # z-scores clipped at -3 or -10 share a floor too: enough samples tell them by their means
+    telling = not shared_floor or values.shape[0] >= _FEWEST_FOR_MEANS
+    if low < 0 and telling and _is_centred(values):
         raise CohortError(
             f"expression is centred per gene ({seen}): ranks within a sample mean nothing there; "
             "give the values before centring or z-scoring"
         )
     if low < 0 and shared_floor:
-        constant = float(2.0**low)
+        constant = float(np.exp2(low))  # as in to_linear, so that the floor becomes exactly zero
         return UnitFinding("log2_tpm", constant, f"{seen}: log2 of a pseudo-count {constant:.4g}")
     if low == 0 and shared_floor:
         return _detect_base(values, seen=seen)
@@ -122,7 +138,7 @@ def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
 
 def _is_centred(values: NDArray[np.float64]) -> bool:
     measured = values[:, np.isfinite(values).all(axis=0)]
-    if values.shape[0] < 3:
+    if values.shape[0] < _FEWEST_FOR_MEANS:
         return bool(abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values))
     if measured.shape[1] == 0:
         return False

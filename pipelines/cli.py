@@ -55,7 +55,7 @@ def _user_errors() -> Iterator[None]:
     try:
         yield
     except OncoResistError as error:
-        _ERROR.print(f"error: {error}", style="red", markup=False, highlight=False)
+        _ERROR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(USER_ERROR) from error
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import ConfigError, examples
 from pipelines.config_layers import check_layers, did_you_mean, read_overrides, read_yaml
+from pipelines.files import is_file
 
 __all__ = [
     "CohortConfig",
@@ -26,15 +27,32 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _INSTALLED_CONF = Path(__file__).resolve().parent / "conf"
 
 
+def _at_home(path: str) -> str:
+    """Return a path with a leading ``~`` made the home folder; the shell leaves it in a=~/b."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        return path
+
+
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_at_home)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(_Section):
     """Where data lie."""
 
-    root: str = "../shared/cohorts"
+    root: PathText = "../shared/cohorts"
     """Folder that the paths of cohort files start from; relative to the project folder."""
+
+
+class _DataAlone(_Section):
+    data: DataConfig = DataConfig()
 
 
 class CohortsConfig(_Section):
@@ -46,6 +64,14 @@ class CohortsConfig(_Section):
     """Cohorts that are only scored by the finished model."""
     exclude: tuple[str, ...] = ()
     """Names taken out of train and score."""
+
+    @model_validator(mode="after")
+    def _something_left(self) -> Self:
+        if not set(self.train) - set(self.exclude):
+            raise ValueError(
+                "cohorts.exclude leaves none of cohorts.train; at least two are needed"
+            )
+        return self
 
 
 class SamplesConfig(_Section):
@@ -108,10 +134,17 @@ class TrackingConfig(_Section):
 class ModelConfig(_Section):
     """How the model is registered."""
 
-    registered_name: str = Field(min_length=1)
+    registered_name: str = Field(pattern=r"^[^/:]*[^/:\s][^/:]*$")
     """Registered model, oncoresist-<setting> for the one that others use."""
-    alias: str = "champion"
-    """Alias given to the new version."""
+    alias: str = Field(default="champion", pattern=r"^[\w-]+$")
+    """Alias given to the new version; MLflow keeps latest, v1, v2, … to itself."""
+
+    @model_validator(mode="after")
+    def _alias_not_reserved(self) -> Self:
+        word = self.alias.lower()
+        if word == "latest" or (word.startswith("v") and word[1:].isdigit()):
+            raise ValueError(f"model.alias is '{self.alias}', which MLflow reserves; choose a name")
+        return self
 
 
 class ExperimentConfig(_Section):
@@ -119,7 +152,7 @@ class ExperimentConfig(_Section):
 
     setting: Literal["ici", "adc", "hcc", "sclc"]
     """Therapy setting; decides the signs."""
-    seed: int = 20260401
+    seed: int = Field(default=20260401, ge=0, lt=2**31 - 1000)
     """Of everything random."""
     data: DataConfig = DataConfig()
     cohorts: CohortsConfig
@@ -192,19 +225,19 @@ class CohortConfig(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name in metrics and tables."""
-    expression: str
+    expression: PathText
     """CSV, TSV (plain or gz) or h5ad; relative to data.root or to ``root``."""
-    clinical: str | None = None
+    clinical: PathText | None = None
     """CSV or TSV with a row per sample; null: none, or the obs of an h5ad."""
-    root: str | None = None
+    root: PathText | None = None
     """Folder of this cohort's files instead of data.root, relative to this YAML file."""
     unit: Literal["auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity"] = "auto"
     """Unit of the expression; auto finds it out and reports the evidence."""
-    pseudocount: float | None = None
+    pseudocount: float | None = Field(default=None, ge=0)
     """Constant under the logarithm of log2_tpm when the unit is stated."""
     orientation: Literal["auto", "genes_in_rows", "samples_in_rows"] = "auto"
     """Which way the matrix stands."""
-    gene_lengths: str | None = None
+    gene_lengths: PathText | None = None
     """Table of gene lengths for raw counts (columns symbol, effective_length), as paths above."""
     cancer_type: str | None = None
     """Tumour type where the clinical table has no column for it."""
@@ -251,8 +284,8 @@ def data_root(config_file: Path | None = None) -> Path:
     """
     conf = configuration_folder(config_file)
     layers = [(str(file), read_yaml(file)) for file in _base_files(conf)]
-    data = [(name, content.get("data", {})) for name, content in layers]
-    return (project_folder(config_file) / check_layers(DataConfig, data).root).resolve()
+    data = [(name, {"data": c["data"]} if "data" in c else {}) for name, c in layers]
+    return (project_folder(config_file) / check_layers(_DataAlone, data).data.root).resolve()
 
 
 def _base_files(conf: Path) -> list[Path]:
@@ -286,7 +319,8 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
     Parameters
     ----------
     name
-        A name in ``conf/cohorts``, or the path of a YAML file.
+        A name in ``conf/cohorts``, or the path of a YAML file, relative to the folder above
+        ``conf``, else to the working directory.
     conf
         The configuration folder.
 
@@ -295,8 +329,10 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
     ConfigError
         There is no such file, or it is wrong.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else conf / "cohorts" / f"{name}.yaml"
-    if not path.is_file():
+    path = conf / "cohorts" / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")):
+        path = conf.parent / name if is_file(conf.parent / name) else Path(name)
+    if not is_file(path):
         known = sorted(file.stem for file in (conf / "cohorts").glob("*.yaml"))
         raise ConfigError(
             f"there is no cohort file {path}; known cohorts: {examples(known, most=20)}"

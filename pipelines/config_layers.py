@@ -8,11 +8,20 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from features.errors import ConfigError
+from pipelines.files import is_file
 
 __all__ = ["check_layers", "did_you_mean", "read_overrides", "read_yaml"]
+
+Layers = Sequence[tuple[str, dict[str, Any]]]
+
+_PLAIN_WORDS = {
+    "model_type": "expected keys and values under it; give some, or take the key out",
+    "tuple_type": "expected a list, such as [a, b]",
+    "string_type": "expected text; put it in quotes",
+}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -23,17 +32,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ConfigError
         The file is missing, is not YAML, or holds no mapping.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(f"there is no configuration file {path}; give the path of a YAML file")
     try:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    except (YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {_reason(error)}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values at the top level")
-    return {str(key): value for key, value in content.items()}
+        raise ConfigError(f"{path}: expected keys and values at the top level (key: value)")
+    return _text_keys(content)
 
 
 def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -45,18 +54,40 @@ def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         An argument is not of that form.
     """
     for override in overrides:
-        if "=" not in override.strip("="):
+        key, _, value = override.partition("=")
+        if not value.strip("=") or "" in key.split("."):
             raise ConfigError(f"--set {override}: expected a.b=value")
-    try:
-        content = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
-    except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"--set {' '.join(overrides)}: {error}") from error
-    return {str(key): value for key, value in dict(content).items()}
+        try:
+            OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
+        except (YAMLError, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(
+                f"--set {override}: '{value}' is not a YAML value: {_reason(error)}"
+            ) from error
+    return _text_keys(OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides))))
 
 
-def check_layers[Tree: BaseModel](
-    tree: type[Tree], layers: Sequence[tuple[str, dict[str, Any]]]
-) -> Tree:
+def _reason(error: Exception) -> str:
+    """Return what a parser complains of, in one line."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text; save it as UTF-8"
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    first = str(error).splitlines()[0]
+    key = getattr(error, "full_key", None)
+    return f"{first} (key '{key}')" if key else first
+
+
+def _text_keys(content: Any) -> Any:
+    """Return nested mappings with every key as text: YAML reads ``3:`` and ``yes:`` otherwise."""
+    if isinstance(content, dict):
+        return {str(key): _text_keys(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_text_keys(value) for value in content]
+    return content
+
+
+def check_layers[Tree: BaseModel](tree: type[Tree], layers: Layers) -> Tree:
     """Return the layers merged (later ones win) and checked against a pydantic tree.
 
     Raises
@@ -68,30 +99,61 @@ def check_layers[Tree: BaseModel](
         merged = OmegaConf.merge(*(OmegaConf.create(content) for _, content in layers))
         content = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
-        names = ", ".join(name for name, _ in layers)
-        raise ConfigError(f"{names}: cannot be merged: {error}") from error
+        raise ConfigError(_clash(tree, layers, error)) from error
     try:
         return tree.model_validate(content)
     except ValidationError as error:
-        faults = [_fault(tree, layers, fault) for fault in error.errors()]
-        raise ConfigError("; ".join(faults)) from error
+        raise ConfigError("; ".join(_faults(tree, layers, error))) from error
 
 
-def _fault(tree: type[BaseModel], layers: Sequence[tuple[str, dict[str, Any]]], fault: Any) -> str:
+def _clash(tree: type[BaseModel], layers: Layers, merging: Exception) -> str:
+    """Say which layer holds a list where another holds keys: it fails the check by itself."""
+    found = []
+    for layer in layers:
+        try:
+            tree.model_validate(layer[1])
+        except ValidationError as error:
+            found += _faults(tree, [layer], error, without=("missing",))
+    names = ", ".join(name for name, _ in layers)
+    return "; ".join(found) or f"{names}: cannot be merged: {_reason(merging)}"
+
+
+def _faults(
+    tree: type[BaseModel],
+    layers: Layers,
+    error: ValidationError,
+    *,
+    without: Sequence[str] = (),
+) -> list[str]:
+    """Put every fault in words; a list is not called too short for the items that are wrong."""
+    faults = [fault for fault in error.errors() if fault["type"] not in without]
+    parents = {fault["loc"][:-1] for fault in faults}
+    return [
+        _fault(tree, layers, fault)
+        for fault in faults
+        if not (fault["type"] == "too_short" and fault["loc"] in parents)
+    ]
+
+
+def _fault(tree: type[BaseModel], layers: Layers, fault: Any) -> str:
     location = [str(part) for part in fault["loc"]]
     where = next(
         (name for name, content in reversed(layers) if _holds(content, location)), layers[-1][0]
     )
     if fault["type"] == "missing":
         where = next((name for name, _ in reversed(layers) if name != "--set"), where)
-    key = ".".join(location) or "the file"
+    key = ".".join(location)
+    message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         known = _known_keys(tree, location[:-1])
         mend = did_you_mean(location[-1], known) or f"; known keys: {', '.join(known)}"
         return f"{where}: unknown key '{key}'{mend}"
     if fault["type"] == "missing":
         return f"{where}: key '{key}' is missing; add it"
-    return f"{where}: key '{key}' is {fault['input']!r}: {fault['msg']}"
+    if fault["type"] == "value_error":
+        return f"{where}: {message}"
+    value = "empty" if fault["input"] is None else repr(fault["input"])
+    return f"{where}: key '{key}' is {value}: {_PLAIN_WORDS.get(fault['type'], message)}"
 
 
 def _holds(content: Any, location: Sequence[str]) -> bool:

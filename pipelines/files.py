@@ -1,5 +1,6 @@
 """Write outputs whole or not at all: to a temporary name beside the target, then renamed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,35 @@ import pandas as pd
 
 from features.errors import ConfigError
 
-__all__ = ["replaced_when_done", "write_table", "write_text"]
+__all__ = ["is_file", "replaced_when_done", "require_folder", "write_table", "write_text"]
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file that can be looked at; no path at all raises."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a folder for outputs that cannot be made or written to; nothing is made yet.
+
+    Raises
+    ------
+    ConfigError
+        The path, or the nearest thing above it that exists, is no folder that can be written to.
+    """
+    folder = path.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    except (OSError, ValueError):
+        usable = False
+    if not usable:
+        what = "is not a folder that can be written to"
+        raise ConfigError(f"{path} cannot be written: {folder} {what}; choose another output")
 
 
 @contextmanager

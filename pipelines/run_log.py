@@ -29,6 +29,7 @@ from pipelines.ingest import IngestedCohort
 from pipelines.score import ScoredCohort, score_cohort
 from pipelines.tracking import (
     default_store,
+    describe_run,
     estimate_metrics,
     log_cohort,
     log_figure,
@@ -113,6 +114,7 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
         for scored in trained.extra:
             metrics |= _log_scored(trained, scored, version)
         mlflow.log_metrics(metrics)
+        describe_run(_description(trained, comparison))
         move_alias(name, alias=config.model.alias, version=version)
     attributions = trained.validations["cohort"].loco.attributions
     importance = attributions.values.abs().mean() if attributions else pd.Series(dtype=float)
@@ -277,6 +279,30 @@ def _scored_metrics(
     estimates = scored.evaluate(n_resamples=config.validation.n_resamples, seed=config.seed)
     own = {name: found for name, found in estimates.items() if "." not in name}
     return estimate_metrics(own, prefix=f"{prefix}.{scored.cohort.name}")
+
+
+def _description(trained: TrainedExperiment, comparison: pd.DataFrame) -> str:
+    """Return the run's first page: what was held out, and how everyone did."""
+    samples = trained.dataset.samples
+    labelled = samples["resistant"].notna()
+    lines = [
+        "**Research use only.** Samples of cohorts held out, resistant as the positive class; "
+        "AUROC is the mean over cohorts, with a 95% interval over patients.",
+        "",
+        f"{int(labelled.sum())} labelled samples of {samples['cohort'].nunique()} cohorts.",
+        "",
+        "| predictor | AUROC, cohort-relative | AUROC, reference-relative |",
+        "|---|---|---|",
+    ]
+    chosen = comparison[(comparison["metric"] == "auroc") & (comparison["cohort"] == "mean")]
+    for predictor, part in chosen.groupby("predictor", sort=False):
+        cells = [
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+            for row in part.sort_values("standardisation").itertuples()
+        ]
+        lines.append(f"| {predictor} | {' | '.join(cells)} |")
+    lines += ["", "Figures: artifacts `figures/` and `shap/`; one child run a held-out cohort."]
+    return "\n".join(lines)
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
@@ -19,8 +18,6 @@ from features.errors import ConfigError, ModelError
 from pipelines.config import CohortConfig
 
 __all__ = ["Finding", "SimulatedTruth", "judge_demo", "simulate_cohorts"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a cohort differs from the others."""
+    """How a cohort differs; ``log_odds`` of resistance at average activities, median ``reads``."""
 
     expression: str
     sample_prefix: str
     log_odds: float
-    """Of resistance at average activities: the cohort's prevalence."""
     decoy_shift: float
-    depth: float
-    """Median reads a sample."""
+    reads: float
     second_timepoint: str
-    """When a patient's second sample was taken."""
     cancer_type: str
     drug: str
 
@@ -82,20 +76,10 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Genome:
-    symbols: list[str]
-    lengths: NDArray[np.int_]
-    log2_baseline: Array
-    loadings: Array
-    """(n_activities, n_genes); log2 units per standard deviation of a marker's activity."""
-
-
-@dataclass(frozen=True)
 class _Cohort:
-    counts: pd.DataFrame
-    """(n_samples, n_genes) raw counts."""
+    counts: pd.DataFrame  # samples × genes
     clinical: pd.DataFrame
-    lengths: NDArray[np.int_]
+    lengths: "pd.Series[int]"
 
     def tpm(self) -> pd.DataFrame:
         rate = self.counts.div(self.lengths, axis=1)
@@ -104,23 +88,21 @@ class _Cohort:
 
 _PLANTED: Mapping[str, int] = {"mhc_class_i": -1, "mdsc": 1, "hypoxia": 1}
 _DECOY = "er_stress"
-_OPPOSED, _OPPOSED_SIGN = "il17", -1
-_EFFECT = 2.0
+_OPPOSED = ("il17", -1)
+_EFFECTS = {m: 2.0 * sign for m, sign in (*_PLANTED.items(), _OPPOSED, (_DECOY, 0))}
 """Log-odds of resistance per standard deviation of an activity."""
-_EFFECTS = {m: _EFFECT * s for m, s in {**_PLANTED, _OPPOSED: _OPPOSED_SIGN, _DECOY: 0}.items()}
 _PLANS = (
-    _Plan("demo_counts.tsv.gz", "C", -2.5, -3.0, 4e6, "pre", "melanoma", "anti-PD-1"),
+    _Plan("demo_counts.tsv.gz", "C", -1.5, -3.0, 4e6, "pre", "melanoma", "anti-PD-1"),
     _Plan("demo_log2_tpm.csv.gz", "L", 0.0, 0.0, 1e6, "on", "lung", "anti-PD-L1"),
-    _Plan("demo_tpm.csv.gz", "", 2.5, 3.0, 2e6, "pre", "kidney", "anti-PD-1"),
-    _Plan("demo_new.h5ad", "N", 1.0, 1.0, 3e6, "pre", "bladder", "anti-PD-1"),
+    _Plan("demo_tpm.csv.gz", "", 1.5, 3.0, 2e6, "pre", "kidney", "anti-PD-1"),
+    _Plan("demo_new.h5ad", "N", 0.5, 1.0, 3e6, "pre", "bladder", "anti-PD-1"),
 )
 _N_PATIENTS, _N_SECOND_SAMPLES, _N_UNLABELLED = 100, 12, 3
 _N_BACKGROUND, _N_SILENT = 3000, 200
 _SHARED_VARIANCE = 0.85
 """Share of an activity's variance that a patient's samples have in common."""
-_LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 1.0, 0.5, 0.15, 0.3
-_TOP_FEATURES = 2 * len(_PLANTED)
-_CLEAR_MARGIN = 0.5
+_LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 1.0, 0.3, 0.15, 0.3
+_TOP_FEATURES, _CLEAR_MARGIN = 6, 0.5
 
 
 def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
@@ -129,10 +111,10 @@ def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
     Parameters
     ----------
     folder
-        Made if it is not there. It receives ``demo_counts`` (featureCounts' layout, TSV),
-        ``demo_log2_tpm`` (genes × samples, VSIR under its earlier symbol), ``demo_tpm`` (samples
-        × genes, ids with leading zeros) and, to be scored, ``demo_new`` (h5ad of raw counts), with
-        their clinical tables, a ``<name>.yaml`` each, and ``truth.json``.
+        Made if need be. Receives ``demo_counts`` (featureCounts' layout), ``demo_log2_tpm`` (genes
+        × samples, VSIR under its earlier symbol), ``demo_tpm`` (samples × genes, ids with leading
+        zeros), ``demo_new`` (h5ad of raw counts, to be scored), clinical tables, a ``<name>.yaml``
+        each and ``truth.json``.
     seed
         The same seed gives the same bytes in every text file.
 
@@ -144,13 +126,10 @@ def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
     Notes
     -----
     Activities of markers are standard normal in patients and in samples; a patient's samples share
-    85% of the variance. Resistance is Bernoulli with log-odds ``b0(cohort) + Σ effect ×
-    activity``, b0 rising over the training cohorts. Planted:
-
-    - ``mhc_class_i`` low, ``mdsc`` and ``hypoxia`` high cause resistance, as the catalogue says;
-    - ``er_stress`` is the decoy: its mean rises over the training cohorts as resistance does, but
-      within a cohort it says nothing of the response;
-    - ``il17`` is planted against the catalogue: more of it causes response.
+    85% of the variance. Resistance is Bernoulli with log-odds ``b0(cohort) ± 2 × activity`` of each
+    marker planted: ``mhc_class_i`` (low), ``mdsc`` and ``hypoxia`` (high) as the catalogue says,
+    and ``il17`` against it (more causes response). The decoy ``er_stress`` rises with b0 over the
+    training cohorts; within a cohort it says nothing of the response.
 
     Counts are negative binomial (dispersion 0.15) around log-normal baseline × offset of gene and
     cohort (platform) × activities (1 log2 unit per SD) × gene length × library size.
@@ -163,31 +142,33 @@ def simulate_cohorts(folder: Path, *, seed: int) -> SimulatedTruth:
     genome = _draw_genome(rng)
     writers = (_write_counts, _write_log2_tpm, _write_tpm, _write_h5ad)
     for plan, write in zip(_PLANS, writers, strict=True):
-        _write_cohort(folder, _draw_cohort(plan, genome, rng=rng), plan=plan, write=write)
+        cohort = _draw_cohort(plan, genome, rng=rng)
+        write(folder / plan.expression, cohort)
+        _write_config(folder, cohort, plan=plan)
     names = tuple(plan.name for plan in _PLANS)
-    truth = SimulatedTruth(
-        dict(_PLANTED), _DECOY, _OPPOSED, _OPPOSED_SIGN, names[:-1], names[-1], seed
-    )
+    truth = SimulatedTruth(dict(_PLANTED), _DECOY, *_OPPOSED, names[:-1], names[-1], seed)
     _write_text(folder / "truth.json", json.dumps(asdict(truth), indent=2) + "\n")
     return truth
 
 
-def _draw_genome(rng: np.random.Generator) -> _Genome:
+def _draw_genome(rng: np.random.Generator) -> pd.DataFrame:
+    """Return each gene's length, log2 baseline and, a column each, loadings of the activities."""
     catalogue = default_catalogue()
     symbols = [gene.symbol for gene in catalogue.genes]
     symbols += [f"SIM{number:05d}" for number in range(1, _N_BACKGROUND + 1)]
     baseline = rng.normal(0.0, 2.0, len(symbols))
     baseline[-_N_SILENT:] -= 12.0
-    lengths = np.clip(rng.lognormal(7.7, 0.6, len(symbols)), 300, 20_000).astype(int)
-    genes_of = {marker.id: marker.genes for marker in catalogue.markers}
-    loadings = np.zeros((len(_EFFECTS), len(symbols)))
-    for row, marker in enumerate(_EFFECTS):
-        columns = [symbols.index(gene) for gene in genes_of[marker]]
-        loadings[row, columns] = _LOADING * rng.uniform(0.75, 1.25, len(columns))
-    return _Genome(symbols, lengths, baseline, loadings)
+    length = np.clip(rng.lognormal(7.7, 0.6, len(symbols)), 300, 20_000).astype(int)
+    columns = {"length": length, "baseline": baseline} | dict.fromkeys(_EFFECTS, 0.0)
+    genome = pd.DataFrame(columns, index=symbols)
+    genes_of = {marker.id: list(marker.genes) for marker in catalogue.markers}
+    for marker in _EFFECTS:
+        genes = genes_of[marker]
+        genome.loc[genes, marker] = _LOADING * rng.uniform(0.75, 1.25, len(genes))
+    return genome
 
 
-def _draw_cohort(plan: _Plan, genome: _Genome, *, rng: np.random.Generator) -> _Cohort:
+def _draw_cohort(plan: _Plan, genome: pd.DataFrame, *, rng: np.random.Generator) -> _Cohort:
     effects = np.array(list(_EFFECTS.values()))
     activity = rng.standard_normal((_N_PATIENTS, effects.size))
     resistant = rng.random(_N_PATIENTS) < expit(plan.log_odds + activity @ effects)
@@ -196,63 +177,46 @@ def _draw_cohort(plan: _Plan, genome: _Genome, *, rng: np.random.Generator) -> _
     own = rng.standard_normal((patient.size, effects.size))
     sampled = np.sqrt(_SHARED_VARIANCE) * activity[patient] + np.sqrt(1 - _SHARED_VARIANCE) * own
     sampled[:, list(_EFFECTS).index(_DECOY)] += plan.decoy_shift
-    platform = rng.normal(0.0, _BATCH_SD, len(genome.symbols))
-    reads = np.exp2(genome.log2_baseline + platform + sampled @ genome.loadings) * genome.lengths
-    depth = plan.depth * rng.lognormal(0.0, _DEPTH_SD, (patient.size, 1))
+    log2 = genome["baseline"].to_numpy() + rng.normal(0.0, _BATCH_SD, len(genome))
+    loadings = genome[list(_EFFECTS)].to_numpy().T
+    reads = np.exp2(log2 + sampled @ loadings) * genome["length"].to_numpy()
+    depth = plan.reads * rng.lognormal(0.0, _DEPTH_SD, (patient.size, 1))
     mean = depth * reads / reads.sum(axis=1, keepdims=True)
     counts = rng.negative_binomial(1 / _DISPERSION, 1 / (1 + _DISPERSION * mean))
     samples = [f"{plan.sample_prefix}{number:04d}" for number in range(1, patient.size + 1)]
-    clinical = _draw_clinical(plan, patient, resistant=resistant, rng=rng)
-    return _Cohort(
-        pd.DataFrame(counts, index=samples, columns=genome.symbols),
-        clinical.set_axis(samples),
-        genome.lengths,
-    )
+    clinical = _draw_labels(resistant, rng=rng).iloc[patient].set_axis(samples)
+    timepoint = ["pre"] * _N_PATIENTS + [plan.second_timepoint] * again.size
+    clinical = clinical.assign(timepoint=timepoint, drug=plan.drug, cancer_type=plan.cancer_type)
+    return _Cohort(pd.DataFrame(counts, samples, genome.index), clinical, genome["length"])
 
 
-def _draw_clinical(
-    plan: _Plan,
-    patient: NDArray[np.int_],
-    *,
-    resistant: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+def _draw_labels(resistant: np.ndarray, *, rng: np.random.Generator) -> pd.DataFrame:
+    """Return a row for each patient; a few are unlabelled."""
     milder = rng.random(resistant.size) < 0.35
     recist = np.where(resistant, np.where(milder, "SD", "PD"), np.where(milder, "CR", "PR"))
     response = np.where(resistant, "NR", "R")
     unlabelled = rng.choice(resistant.size, _N_UNLABELLED, replace=False)
     recist[unlabelled] = response[unlabelled] = ""
-    first = np.arange(patient.size) < _N_PATIENTS
-    columns = {
-        "patient_id": [f"P{number + 1:03d}" for number in patient],
-        "recist": recist[patient],
-        "response": response[patient],
-        "timepoint": np.where(first, "pre", plan.second_timepoint),
-        "drug": plan.drug,
-        "cancer_type": plan.cancer_type,
-    }
-    return pd.DataFrame(columns)
+    patients = [f"P{number:03d}" for number in range(1, resistant.size + 1)]
+    return pd.DataFrame({"patient_id": patients, "recist": recist, "response": response})
 
 
-def _write_cohort(
-    folder: Path, cohort: _Cohort, *, plan: _Plan, write: Callable[[Path, _Cohort], None]
-) -> None:
-    write(folder / plan.expression, cohort)
+def _write_config(folder: Path, cohort: _Cohort, *, plan: _Plan) -> None:
     config = {"name": plan.name, "expression": plan.expression, "root": "."}
-    if write is _write_h5ad:
+    if plan.expression.endswith(".h5ad"):
         config |= {"cancer_type": plan.cancer_type, "drug": plan.drug}
     else:
         config["clinical"] = f"{plan.name}.clinical.csv"
         _write_text(folder / config["clinical"], cohort.clinical.to_csv(index_label="sample_id"))
     checked = CohortConfig.model_validate(config).model_dump(exclude_unset=True)
-    text = yaml.safe_dump(checked, sort_keys=False)
-    _write_text(folder / f"{plan.name}.yaml", f"# Simulated; nothing here is a patient.\n{text}")
+    text = "# Simulated; nothing here is a patient.\n" + yaml.safe_dump(checked, sort_keys=False)
+    _write_text(folder / f"{plan.name}.yaml", text)
 
 
 def _write_counts(path: Path, cohort: _Cohort) -> None:
-    annotation = {"Chr": "chr0", "Start": 1, "End": cohort.lengths, "Strand": "+"}
-    table = pd.DataFrame(annotation, index=cohort.counts.columns).assign(Length=cohort.lengths)
-    text = table.join(cohort.counts.T).to_csv(sep="\t", index_label="Geneid")
+    columns = {"Chr": "chr0", "Start": 1, "End": cohort.lengths, "Strand": "+"}
+    table = pd.DataFrame({**columns, "Length": cohort.lengths}).join(cohort.counts.T)
+    text = table.to_csv(sep="\t", index_label="Geneid")
     _write_text(path, "# Simulated read counts in the layout of featureCounts\n" + text)
 
 
@@ -269,7 +233,7 @@ def _write_h5ad(path: Path, cohort: _Cohort) -> None:
     adata = ad.AnnData(
         sparse.csr_matrix(cohort.counts.to_numpy(dtype=np.float32)),
         obs=cohort.clinical[["patient_id", "response", "recist"]],
-        var=pd.DataFrame({"length": cohort.lengths}, index=cohort.counts.columns),
+        var=cohort.lengths.to_frame(),
     )
     partial = path.with_name(f".{path.name}.partial")
     adata.write_h5ad(partial, compression="gzip")
@@ -277,11 +241,9 @@ def _write_h5ad(path: Path, cohort: _Cohort) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    content = text.encode()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
+    raw = text.encode()
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
+    partial.write_bytes(gzip.compress(raw, 6, mtime=0) if path.suffix == ".gz" else raw)
     partial.replace(path)
 
 
@@ -304,37 +266,35 @@ def judge_demo(
 
     Notes
     -----
-    A planted marker passes among the six highest mean absolute SHAP values, if its own AUROC
-    agrees with the catalogue. The decoy and the opposed marker pass below half the value of the
-    weakest planted one. The opposed marker's AUROC passes if it opposes the catalogue with an
-    interval that excludes 0.5.
+    A planted marker passes among the six highest mean absolute SHAP values (room for markers that
+    share its genes) if its own AUROC agrees with the catalogue. The decoy and the opposed marker
+    pass below half the value of the weakest planted one. The opposed marker's AUROC passes if it
+    opposes the catalogue with an interval that excludes 0.5.
     """
     judged = [*truth.planted, truth.decoy, truth.opposed]
-    for name, index in (("attributions", attributions_mean_abs.index), ("signs", sign_table.index)):
-        missing = [marker for marker in judged if marker not in index]
-        if missing:
-            raise ModelError(f"the {name} lack {missing}: was the model trained on the demo?")
+    known = attributions_mean_abs.index.intersection(sign_table.index)
+    if missing := [marker for marker in judged if marker not in known]:
+        raise ModelError(f"attributions or signs lack {missing}: was it trained on the demo?")
     shap, rank = attributions_mean_abs, attributions_mean_abs.rank(ascending=False)
     limit = _CLEAR_MARGIN * float(shap[list(truth.planted)].min())
     verdict = sign_table["verdict"]
     share = {m: f"mean |SHAP| {shap[m]:.3f}, rank {rank[m]:.0f} of {len(shap)}" for m in judged}
-    own = {
-        m: "AUROC {auroc:.2f} ({low:.2f} to {high:.2f})".format(**sign_table.loc[m]) for m in judged
-    }
+    shown = "AUROC {auroc:.2f} ({low:.2f} to {high:.2f}), {verdict}"
+    own = {m: shown.format_map(sign_table.loc[m].to_dict()) for m in judged}
     findings = [
         Finding(
             f"planted: {marker} {'high' if sign > 0 else 'low'}",
             f"among the {_TOP_FEATURES} highest mean |SHAP|; own AUROC agrees with the catalogue",
-            f"{share[marker]}; {own[marker]}, {verdict[marker]}",
+            f"{share[marker]}; {own[marker]}",
             bool(rank[marker] <= _TOP_FEATURES and verdict[marker] == "agrees"),
         )
         for marker, sign in truth.planted.items()
     ]
-    for what, marker in (("decoy", truth.decoy), ("against the catalogue", truth.opposed)):
-        expected = f"mean |SHAP| below {limit:.3f}, half of the weakest planted"
-        passed = bool(shap[marker] < limit)
-        findings.append(Finding(f"{what}: {marker}", expected, share[marker], passed))
-    opposes = bool(verdict[truth.opposed] == "opposes")
-    seen = f"{own[truth.opposed]}, {verdict[truth.opposed]}"
+    expected = f"mean |SHAP| below {limit:.3f}, half of the weakest planted"
+    findings += [
+        Finding(f"{what}: {marker}", expected, share[marker], bool(shap[marker] < limit))
+        for what, marker in (("decoy", truth.decoy), ("held by its sign", truth.opposed))
+    ]
+    what, opposes = f"reported as opposed: {truth.opposed}", verdict[truth.opposed] == "opposes"
     expected = "own AUROC opposes the catalogue's sign, interval without 0.5"
-    return [*findings, Finding(f"reported: {truth.opposed}", expected, seen, opposes)]
+    return [*findings, Finding(what, expected, own[truth.opposed], bool(opposes))]

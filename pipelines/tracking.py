@@ -26,6 +26,7 @@ __all__ = [
     "LoadedModel",
     "Store",
     "default_store",
+    "describe_run",
     "estimate_metrics",
     "load_model",
     "log_cohort",
@@ -80,7 +81,8 @@ def open_store(store: Store, *, experiment: str | None = None) -> None:
             return
         if mlflow.get_experiment_by_name(experiment) is None:
             location = f"{store.artifacts}/{experiment}" if store.artifacts else None
-            mlflow.create_experiment(experiment, artifact_location=location)
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            mlflow.create_experiment(experiment, artifact_location=location, tags=tags)
         mlflow.set_experiment(experiment)
     except MlflowException as error:
         raise ConfigError(
@@ -97,21 +99,23 @@ def start_run(name: str, *, tags: Mapping[str, str], nested: bool = False) -> It
 
 
 def estimate_metrics(estimates: Mapping[str, Estimate], *, prefix: str) -> dict[str, float]:
-    """Return MLflow metrics: ``<prefix>.<name>`` with ``_low`` and ``_high``.
+    """Return MLflow metrics: ``<prefix>.<name>``, with ``_low``, ``_high`` and ``_se``.
 
-    Figures over all cohorts have their standard error as ``_se``.
+    A single cohort's figures go without: tables/comparison.parquet holds their intervals.
     """
     metrics = {}
     for name, estimate in estimates.items():
-        for suffix, value in (
-            ("", estimate.value),
-            ("_low", estimate.low),
-            ("_high", estimate.high),
-            ("_se", np.nan if "." in name else estimate.standard_error),
-        ):
-            if np.isfinite(value):
-                metrics[f"{prefix}.{name}{suffix}"] = value
-    return metrics
+        metrics[f"{prefix}.{name}"] = estimate.value
+        if "." not in name:
+            metrics[f"{prefix}.{name}_low"] = estimate.low
+            metrics[f"{prefix}.{name}_high"] = estimate.high
+            metrics[f"{prefix}.{name}_se"] = estimate.standard_error
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def describe_run(text: str) -> None:
+    """Set the active run's description, Markdown that the UI shows on its first page."""
+    mlflow.set_tag("mlflow.note.content", text)
 
 
 def log_figure(figure: Figure, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: small cohorts with known truth, and the real ones where they lie."""
+"""Fixtures shared by the tests: small cohorts with known truth, and where the real ones lie."""
 
 import os
 from collections.abc import Callable

@@ -78,9 +78,7 @@ def predictions(n: int, *, effect: float, seed: int) -> pd.DataFrame:
 def test_cohort_means_and_pooled_figures_are_what_their_names_say():
     frame = predictions(120, effect=1.0, seed=2)
     found = evaluate_predictions(frame, n_resamples=200, seed=0)
-    own = [
-        roc_auc_score(part["resistant"], part["score"]) for _, part in frame.groupby("cohort")
-    ]
+    own = [roc_auc_score(part["resistant"], part["score"]) for _, part in frame.groupby("cohort")]
     assert found["auroc"].value == pytest.approx(np.mean(own))
     assert found["one.auroc"].value == pytest.approx(own[0])
     assert found["brier"].value == pytest.approx(0.25)
@@ -104,6 +102,4 @@ def test_cohorts_with_one_class_and_missing_scores_are_left_out_of_the_mean():
     found = evaluate_predictions(frame, n_resamples=50, seed=0)
     assert "two.auroc" not in found
     assert found["auroc"].value == pytest.approx(found["one.auroc"].value)
-    assert "auroc" not in evaluate_predictions(
-        frame.assign(score=np.nan), n_resamples=50, seed=0
-    )
+    assert "auroc" not in evaluate_predictions(frame.assign(score=np.nan), n_resamples=50, seed=0)

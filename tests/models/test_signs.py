@@ -8,7 +8,11 @@ def test_verdicts_follow_the_interval_and_the_sign():
     rng = np.random.default_rng(0)
     y = np.tile([0.0, 1.0], 100)
     features = pd.DataFrame(
-        {"up": y + rng.normal(size=200), "down": y + rng.normal(size=200), "noise": rng.normal(size=200)}
+        {
+            "up": y + rng.normal(size=200),
+            "down": y + rng.normal(size=200),
+            "noise": rng.normal(size=200),
+        }
     )
     features["free"] = features["up"]
     samples = pd.DataFrame(

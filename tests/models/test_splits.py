@@ -17,7 +17,7 @@ from models.splits import (
 
 def samples(n: int = 60, *, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "cohort": rng.choice(["a", "b", "c"], n),
             "patient_id": [f"Pt{i}" for i in rng.integers(0, n // 3, n)],
@@ -25,7 +25,6 @@ def samples(n: int = 60, *, seed: int = 0) -> pd.DataFrame:
         },
         index=[f"s{i}" for i in range(n)],
     )
-    return frame
 
 
 @given(st.integers(0, 10_000))

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from pipelines.score import PREDICTION_COLUMNS
-from pipelines.tracking import load_model, open_store
-from pipelines.tracking import Store
+from pipelines.tracking import Store, load_model, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +27,7 @@ def test_the_three_outputs_follow_the_contract(demo_run):
     np.testing.assert_allclose(text["probability"], predictions["probability"])
     attributions = pd.read_parquet(demo_run.scored / "attributions.parquet")
     mechanisms = attributions.filter(like="mechanism.").sum(axis=1) + attributions["base_value"]
-    np.testing.assert_allclose(
-        1 / (1 + np.exp(-mechanisms)), predictions["probability"], atol=1e-9
-    )
+    np.testing.assert_allclose(1 / (1 + np.exp(-mechanisms)), predictions["probability"], atol=1e-9)
     page = (demo_run.scored / "report.html").read_text(encoding="utf-8")
     assert "Research use only" in page
     assert page.count("data:image/png;base64") == 4
@@ -59,9 +56,9 @@ def test_the_run_holds_what_the_design_names(demo_run, session_store):
 def test_the_registered_model_carries_the_alias_and_no_pickle(demo_run, session_store):
     open_store(Store(session_store, None))
     version = mlflow.MlflowClient().get_model_version_by_alias("oncoresist-demo", "champion")
-    assert version.version == demo_run.training.model_version
+    assert str(version.version) == demo_run.training.model_version
     loaded = load_model("models:/oncoresist-demo@champion")
-    assert loaded.version == version.version
+    assert loaded.version == str(version.version)
     folder = mlflow.artifacts.download_artifacts("models:/oncoresist-demo@champion")
     from pathlib import Path
 

@@ -68,7 +68,9 @@ def test_a_reviewer_sees_run_metrics_shap_figures_and_model(server, page, demo_r
     run = mlflow.get_run(demo_run.training.run_id)
     base = f"{server}/#/experiments/{run.info.experiment_id}"
 
-    page.goto(f"{base}/runs/{run.info.run_id}/model-metrics")
+    page.goto(f"{base}/runs/{run.info.run_id}")
+    page.get_by_text("AUROC, cohort-relative").first.wait_for()
+    page.get_by_placeholder("Search metrics").first.fill("loco.auroc")
     page.get_by_text("loco.auroc", exact=True).first.wait_for()
 
     page.goto(f"{base}/runs/{run.info.run_id}/artifacts/shap/beeswarm.png")

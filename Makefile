@@ -1,0 +1,41 @@
+# Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test test-fast check bench
+
+export UV_COMPILE_BYTECODE = 1
+export MPLBACKEND = Agg
+export MLFLOW_DISABLE_TELEMETRY = true
+# One thread a numerical kernel: results and times do not depend on the machine's load.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
+RUN := $(UV) run --frozen --no-sync
+
+help:  ## Say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+environment:  ## Make .venv from uv.lock
+	@$(UV) --version >/dev/null 2>&1 || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet uv
+	@$(UV) sync --frozen --quiet
+
+demo: environment  ## Simulate cohorts, train, score, report
+	$(RUN) oncoresist demo
+
+test: environment  ## All tests; those on real cohorts and in Chromium skip where these are absent
+	$(RUN) pytest -m "not real_data and not slow"
+	$(RUN) pytest -m "real_data or slow"
+
+test-fast: environment  ## The tests that train nothing and need no real cohort
+	$(RUN) pytest -m "not real_data and not slow"
+
+check: environment  ## Lint, format, types, floors, lock file
+	$(UV) lock --check --quiet
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+bench: environment  ## Measure speed against reading the files and against scanpy
+	$(RUN) python -m benchmarks.features
