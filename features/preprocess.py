@@ -74,7 +74,8 @@ def normalise(
             f"{finding.meaning}; correct the file or the unit"
         )
     result = ad.AnnData(X=to_linear(raw, finding), obs=adata.obs.copy(), var=adata.var.copy())
-    result.obs = result.obs.join(sample_quality(result))
+    quality = sample_quality(result)
+    result.obs = result.obs.drop(columns=quality.columns, errors="ignore").join(quality)
     if finding.unit == "counts":
         result.layers["counts"] = raw
         if lengths is not None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from features.errors import CohortError
+from features.errors import CohortError, examples
 
 __all__ = ["MIN_COHORT_SIZE", "ReferenceStandardiser", "Standardisation", "standardise_in_cohort"]
 
@@ -98,8 +98,21 @@ class ReferenceStandardiser(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return features (n_samples, n_features) as z-scores against the reference."""
+        """Return features (n_samples, n_features) as z-scores against the reference.
+
+        Raises
+        ------
+        CohortError
+            A feature of the reference is missing; columns are matched by name.
+        """
         check_is_fitted(self)
+        missing = [name for name in self.feature_names_in_ if name not in X.columns]
+        if missing:
+            raise CohortError(
+                f"the feature table lacks {len(missing)} of the reference's "
+                f"{self.n_features_in_} features: {examples(missing)}; give every column, "
+                "NaN where it was not measured"
+            )
         values = X[list(self.feature_names_in_)].to_numpy(dtype=float)
         standardised = _standardise(values, mean=self.mean_, spread=self.spread_)
         return pd.DataFrame(standardised, index=X.index, columns=list(self.feature_names_in_))

@@ -9,7 +9,10 @@ import pandas as pd
 from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
 
-__all__ = ["Attributions", "explain"]
+__all__ = ["NOT_MEASURED", "Attributions", "explain"]
+
+NOT_MEASURED = "not_measured"
+"""Column of the attributions of missing features in sums over mechanisms."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +25,40 @@ class Attributions:
         (n_samples, n_features); with ``base_value`` a row sums to the calibrated log-odds.
     base_value
         (n_samples,); what the model says before it has seen a feature.
+    measured
+        (n_samples, n_features); False where the feature was missing, so that what stands in
+        ``values`` is what the model makes of its absence.
     """
 
     values: pd.DataFrame
     base_value: "pd.Series[float]"
+    measured: pd.DataFrame
 
     def of(self, samples: pd.Index) -> "Attributions":
         """Return the attributions of some samples."""
-        return Attributions(self.values.loc[samples], self.base_value.loc[samples])
+        return Attributions(
+            self.values.loc[samples], self.base_value.loc[samples], self.measured.loc[samples]
+        )
 
     def by_mechanism(self, mechanisms: Mapping[str, str]) -> pd.DataFrame:
-        """Return the sums over each mechanism class (n_samples, n_mechanisms)."""
+        """Return the sums over each mechanism class (n_samples, n_mechanisms).
+
+        Missing features are summed to a column of their own, ``not_measured``: their absence
+        says nothing about their mechanism.
+        """
         classes = self.values.columns.map(lambda feature: mechanisms.get(str(feature), "other"))
-        return self.values.T.groupby(np.asarray(classes), sort=True).sum().T
+        present = self.values.where(self.measured, 0.0)
+        sums = present.T.groupby(np.asarray(classes), sort=True).sum().T
+        absent = self.values.where(~self.measured, 0.0).sum(axis=1)
+        return sums.assign(**{NOT_MEASURED: absent})
 
     def leading_mechanisms(self, mechanisms: Mapping[str, str], *, most: int = 3) -> pd.DataFrame:
         """Return the mechanisms that push most towards resistance (n_samples, most).
 
-        Columns ``mechanism_1`` …; empty (None) where fewer mechanisms push that way.
+        Columns ``mechanism_1`` …; empty (None) where fewer mechanisms push that way. Only
+        features that were measured count.
         """
-        sums = self.by_mechanism(mechanisms)
+        sums = self.by_mechanism(mechanisms).drop(columns=NOT_MEASURED)
         rows = []
         for values in sums.to_numpy():
             order = [i for i in np.argsort(-values, kind="stable")[:most] if values[i] > 0]
@@ -79,6 +96,7 @@ def explain(
     return Attributions(
         pd.DataFrame(slope * values, index=X.index, columns=X.columns),
         pd.Series(slope * base + intercept, index=X.index, name="base_value"),
+        X.notna(),
     )
 
 

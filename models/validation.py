@@ -112,6 +112,7 @@ def predict_out_of_fold(
         attributions = Attributions(
             pd.concat([part.values for part in explained]),
             pd.concat([part.base_value for part in explained]),
+            pd.concat([part.measured for part in explained]),
         )
     return OutOfFold(pd.concat(parts), attributions)
 

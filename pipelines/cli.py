@@ -95,10 +95,12 @@ def score(
     """Score a cohort: predictions, attributions and a report."""
     with _user_errors():
         from pipelines.config import project_folder
+        from pipelines.files import require_folder
         from pipelines.report import write_report
         from pipelines.score import score_cohort
         from pipelines.tracking import default_store, load_model, open_store
 
+        require_folder(output)
         open_store(default_store(project_folder(cohort)))
         ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort)
         loaded = load_model(model)
@@ -117,7 +119,7 @@ def score(
         f"{scored.predictions['standardisation'].iloc[0]}-relative: {calls}"
     )
     for name in ("predictions.parquet", "predictions.csv", "attributions.parquet", "report.html"):
-        _OUT.print(f"  {output / name}", highlight=False, soft_wrap=True)
+        _OUT.print(f"  {output / name}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -149,7 +151,9 @@ def demo(
     """Simulate cohorts with known truth, train, score a fourth, check what was found."""
     with _user_errors():
         from pipelines.demo import run_demo
+        from pipelines.files import require_folder
 
+        require_folder(output)
         with _OUT.status("starting") as status:
             result = run_demo(output, progress=lambda stage: status.update(stage))
     _print_training(result.training)
@@ -166,7 +170,7 @@ def demo(
         "MLflow UI": "uv run oncoresist ui   (then http://127.0.0.1:5000)",
     }
     for what, where in places.items():
-        _OUT.print(f"{what:18} {where}", highlight=False, soft_wrap=True)
+        _OUT.print(f"{what:18} {where}", highlight=False, soft_wrap=True, markup=False)
     if not all(finding.passed for finding in result.findings):
         _ERROR.print("error: the demo did not find what was planted", style="red")
         raise typer.Exit(1)
@@ -249,4 +253,5 @@ def _print_training(result: "TrainingResult") -> None:
         f"store {result.tracking_uri}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )

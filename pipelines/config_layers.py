@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values at the top level (key: value)")
-    return _text_keys(content)
+    return dict(_text_keys(content))
 
 
 def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -63,7 +63,8 @@ def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(
                 f"--set {override}: '{value}' is not a YAML value: {_reason(error)}"
             ) from error
-    return _text_keys(OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides))))
+    merged = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    return dict(_text_keys(merged))
 
 
 def _reason(error: Exception) -> str:

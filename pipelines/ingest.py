@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +15,26 @@ import pandas as pd
 from features.catalogue import Catalogue, default_catalogue
 from features.cohort import CohortReport, check_cohort, cohort_facts, dense_expression
 from features.errors import CohortError, examples
-from features.genes import translate_symbols
+from features.genes import looks_like_genes, translate_symbols
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
 from pipelines.config import CohortConfig
+from pipelines.files import is_file
 from pipelines.observations import build_observations
 from pipelines.read_tables import (
     ExpressionTable,
     read_clinical,
     read_expression,
     read_gene_lengths,
+    refuse_repeated_samples,
 )
 
 __all__ = ["IngestedCohort", "file_hash", "ingest_cohort", "keep_timepoints"]
 
 _LOG = logging.getLogger(__name__)
+_HIGHEST_LOGARITHM = 50.0
+_ROUNDING = 0.01
+"""How far below log2 of the pseudo-count a file may round the values of undetected genes."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,13 @@ def ingest_cohort(
     notes = [f"matrix: {table.orientation}"]
     obs = build_observations(table.values.index, clinical, config=config, notes=notes)
     finding = _unit(table.values.to_numpy(), config)
-    lengths = _lengths(config, table, root, finding)
-    adata = _assemble(
-        table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes
-    )
+    lengths, lengths_file = _lengths(config, table, root, finding)
+    try:
+        adata = _assemble(
+            table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes
+        )
+    except CohortError as error:
+        raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     adata.uns["oncoresist"] |= {
         "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
         "gene_lengths_known": finding.unit != "counts" or lengths is not None,
@@ -112,15 +121,15 @@ def ingest_cohort(
     for note in report.notes:
         _LOG.info("%s: %s", config.name, note)
     read = [path]
-    read += [root / name for name in (config.clinical, config.gene_lengths) if name]
+    read += [root / name for name in (config.clinical, lengths_file) if name]
     return IngestedCohort(adata, report, {str(file): file_hash(file) for file in read})
 
 
 def _read(
     config: CohortConfig, path: Path, root: Path, catalogue: Catalogue
 ) -> tuple[ExpressionTable, pd.DataFrame | None]:
-    if path.suffix == ".h5ad":
-        table, clinical = _read_h5ad(path)
+    if path.suffix.lower() == ".h5ad":
+        table, clinical = _read_h5ad(path, catalogue)
     else:
         table = read_expression(path, orientation=config.orientation, catalogue=catalogue)
         clinical = None
@@ -131,19 +140,33 @@ def _read(
     return table, clinical
 
 
-def _read_h5ad(path: Path) -> tuple[ExpressionTable, pd.DataFrame]:
-    if not path.is_file():
+def _read_h5ad(path: Path, catalogue: Catalogue) -> tuple[ExpressionTable, pd.DataFrame]:
+    if not is_file(path):
         raise CohortError(f"there is no file {path}; check the path (and data.root)")
     try:
-        adata = ad.read_h5ad(path)
-    except (OSError, KeyError, ad.io.IORegistryError) as error:
-        raise CohortError(f"{path} is not a readable h5ad file: {error}") from error
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*names are not unique")
+            adata = ad.read_h5ad(path)
+    except Exception as error:  # a damaged file makes HDF5 raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CohortError(
+            f"{path} is not a readable h5ad file: {reason}; write it anew with anndata"
+        ) from error
+    if adata.X is None:
+        raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
+    refuse_repeated_samples([str(name) for name in adata.obs_names], path)
+    if not looks_like_genes(adata.var_names, catalogue=catalogue) and looks_like_genes(
+        adata.obs_names, catalogue=catalogue
+    ):
+        raise CohortError(f"{path} has genes in obs and samples in var; write adata.T instead")
     values = pd.DataFrame(
         dense_expression(adata),
         index=adata.obs_names.astype(object),
         columns=adata.var_names.astype(object),
     )
-    lengths = adata.var["length"].astype(float) if "length" in adata.var else None
+    lengths = None
+    if "length" in adata.var:
+        lengths = pd.to_numeric(adata.var["length"].astype(object), errors="coerce").astype(float)
     clinical = adata.obs.astype(object).where(adata.obs.notna(), "").astype(str)
     clinical = clinical.drop(columns=["sample_id"], errors="ignore")
     clinical.insert(0, "sample_id", adata.obs_names.astype(str))
@@ -158,22 +181,50 @@ def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:
             raise CohortError(f"cohort '{config.name}': {error}") from error
     stated: Unit = config.unit
     pseudocount = 1.0 if config.pseudocount is None else config.pseudocount
-    return UnitFinding(
+    finding = UnitFinding(
         stated,
         pseudocount if stated == "log2_tpm" else 0.0,
         "stated in the configuration",
         stated=True,
     )
+    _refuse_contradiction(values[np.isfinite(values)], finding, config.name)
+    return finding
+
+
+def _refuse_contradiction(finite: np.ndarray, finding: UnitFinding, name: str) -> None:
+    """Refuse a stated logarithm that the values cannot be."""
+    where = f"cohort '{name}': unit {finding.unit} is stated, but the"
+    if finding.unit in ("counts", "tpm"):
+        return
+    if finite.max() > _HIGHEST_LOGARITHM:
+        raise CohortError(
+            f"{where} highest value is {finite.max():.4g}, which no logarithm reaches; state the "
+            "unit the values are in, or auto"
+        )
+    floor = 0.0
+    if finding.unit == "log2_intensity" or (
+        finding.unit == "log2_tpm" and finding.pseudocount == 0
+    ):
+        return
+    if finding.unit == "log2_tpm":
+        floor = float(np.log2(finding.pseudocount))
+    if finite.min() < floor - _ROUNDING:
+        raise CohortError(
+            f"{where} lowest value is {finite.min():.4g}, below the {floor:.4g} of a gene without "
+            "expression; state the pseudocount that was added, or log2_intensity for values "
+            "corrected after the logarithm"
+        )
 
 
 def _lengths(
     config: CohortConfig, table: ExpressionTable, root: Path, finding: UnitFinding
-) -> "pd.Series[float] | None":
+) -> tuple["pd.Series[float] | None", str | None]:
+    """Return gene lengths for counts, and the file they were read from, if any."""
     if finding.unit != "counts":
-        return None
+        return None, None
     if config.gene_lengths is not None:
-        return read_gene_lengths(root / config.gene_lengths)
-    return table.lengths
+        return read_gene_lengths(root / config.gene_lengths), config.gene_lengths
+    return table.lengths, None
 
 
 def _assemble(
@@ -198,11 +249,10 @@ def _assemble(
     symbols = list(translation.symbols)
     if lengths is not None:
         lengths = _lengths_by_symbol(lengths, originals, symbols, catalogue)
-    raw = ad.AnnData(
-        X=table.values.to_numpy(),
-        obs=obs,
-        var=pd.DataFrame({"original_id": originals}, index=pd.Index(symbols, dtype=object)),
-    )
+    var = pd.DataFrame({"original_id": originals}, index=pd.Index(symbols, dtype=object))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique")
+        raw = ad.AnnData(X=table.values.to_numpy(), obs=obs, var=var)
     merged = _merge(raw, finding, notes)
     adata = normalise(merged, finding=finding, lengths=lengths)
     without = merged.var_names.difference(adata.var_names)

@@ -11,6 +11,7 @@ from features.labels import (
     survival_months,
 )
 from pipelines.config import CohortConfig, ColumnNames, SurvivalColumn
+from pipelines.text_tables import NOT_MEASURED
 
 __all__ = ["build_observations"]
 
@@ -55,7 +56,7 @@ def build_observations(
             obs[name] = joined[column].replace("", None)
         elif constant is not None:
             obs[name] = constant
-    spellings = config.timepoints.model_dump()
+    spellings = {name: (name, *more) for name, more in config.timepoints.model_dump().items()}
     stated = joined.get(config.columns.timepoint, pd.Series("", index=index))
     obs["timepoint"] = name_timepoints(stated, names=spellings, where=where)
     for endpoint in ("pfs", "os"):
@@ -126,7 +127,7 @@ def _patients(
         notes.append("no patient ids: every sample counts as a patient of its own")
         return obs["sample_id"]
     patients = joined[columns.patient_id]
-    unknown = patients == ""
+    unknown = patients.isin(NOT_MEASURED)
     if unknown.any():
         notes.append(
             f"{int(unknown.sum())} samples without a patient id count as patients of their own: "

@@ -1,11 +1,9 @@
 """Read expression and clinical tables as users have them: CSV or TSV, gz or not, any way round."""
 
-import csv
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,14 +11,19 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.errors import CohortError, examples
 from features.genes import looks_like_genes
+from pipelines.text_tables import NOT_MEASURED, read_text_table
 
-__all__ = ["ExpressionTable", "read_clinical", "read_expression", "read_gene_lengths"]
+__all__ = [
+    "ExpressionTable",
+    "read_clinical",
+    "read_expression",
+    "read_gene_lengths",
+    "refuse_repeated_samples",
+]
 
 Orientation = Literal["auto", "genes_in_rows", "samples_in_rows"]
 
-_NOT_MEASURED = ("", "NA", "NaN", "nan", "N/A", "null", "NULL")
 _ANNOTATION_COLUMNS = ("chr", "start", "end", "strand", "length", "description", "gene_type")
-_SEPARATORS = ("\t", ",", ";")
 
 
 @dataclass(frozen=True)
@@ -40,63 +43,6 @@ class ExpressionTable:
     values: pd.DataFrame
     lengths: "pd.Series[float] | None"
     orientation: str
-
-
-def _open_text(path: Path) -> TextIO:
-    if not path.is_file():
-        raise CohortError(f"there is no file {path}; check the path (and data.root)")
-    try:
-        with path.open("rb") as handle:
-            compressed = handle.read(2) == b"\x1f\x8b"
-        opener = gzip.open if compressed else open
-        return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
-    except OSError as error:
-        raise CohortError(f"{path} cannot be read: {error}") from error
-
-
-def _header(path: Path) -> tuple[list[str], str, int]:
-    """Return column names, separator and the number of comment lines before them."""
-    comments = 0
-    try:
-        with _open_text(path) as handle:
-            for line in handle:
-                if not line.startswith("#"):
-                    break
-                comments += 1
-            else:
-                line = ""
-            second = next(handle, "")
-    except (UnicodeDecodeError, EOFError, OSError) as error:
-        raise CohortError(f"{path} is not a text table in UTF-8: {error}") from error
-    if not line.strip():
-        raise CohortError(f"{path} is empty; give a table with a header line")
-    separator = max(_SEPARATORS, key=line.count)
-    names = next(csv.reader([line], delimiter=separator))
-    if second and len(next(csv.reader([second], delimiter=separator))) == len(names) + 1:
-        names = ["", *names]
-    return [name.strip() for name in names], separator, comments
-
-
-def _read_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table, columns by position, and their names; 'not measured' cells are NaN."""
-    names, separator, comments = _header(path)
-    with _open_text(path) as handle:
-        try:
-            frame = pd.read_csv(
-                handle,
-                sep=separator,
-                skiprows=comments + 1,
-                header=None,
-                names=list(range(len(names))),
-                dtype={0: str},
-                index_col=False,
-                na_values={column: list(_NOT_MEASURED) for column in range(1, len(names))},  # type: ignore[misc]
-                keep_default_na=False,
-                low_memory=False,
-            )
-        except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
-            raise CohortError(f"{path} is not a table: {error}") from error
-    return frame, names
 
 
 def read_expression(
@@ -120,21 +66,23 @@ def read_expression(
         The file is missing, empty or not a table, holds text where numbers belong, repeats a
         sample id, or its genes are not recognised.
     """
-    frame, names = _read_frame(path)
+    frame, names = read_text_table(path, text=False)
+    frame, names, lengths = _take_annotation(frame, names)
     if frame.empty or len(names) < 2:
         raise CohortError(
-            f"{path} is empty: {len(frame)} rows × {max(len(names) - 1, 0)} columns of expression"
+            f"{path} is empty: {len(frame)} rows × {len(names) - 1} columns of expression (a tab, "
+            "a comma or a semicolon separates columns)"
         )
-    frame, names, lengths = _take_annotation(frame, names)
-    rows = frame[0].fillna("").str.strip()
-    way, found = _orientation(orientation, rows.tolist(), names[1:], catalogue, path)
-    numbers = _numbers(frame.iloc[:, 1:], rows=rows.tolist(), columns=names[1:], path=path)
+    rows = frame[0].tolist()
+    way, found = _orientation(orientation, rows, names[1:], catalogue, path)
+    numbers = _numbers(frame.iloc[:, 1:], rows=rows, columns=names[1:], path=path)
     if way == "genes_in_rows":
-        samples, genes, values = names[1:], rows.tolist(), numbers.T
+        _require_header(names, catalogue, path)
+        samples, genes, values = names[1:], rows, numbers.T
     else:
-        samples, genes, values = rows.tolist(), names[1:], numbers
+        samples, genes, values = rows, names[1:], numbers
         lengths = None
-    _refuse_repeats(samples, path)
+    refuse_repeated_samples(samples, path)
     named = np.array([bool(gene) for gene in genes])
     table = pd.DataFrame(
         np.ascontiguousarray(values[:, named]),
@@ -161,10 +109,19 @@ def _take_annotation(
 def _orientation(
     asked: Orientation, rows: list[str], columns: list[str], catalogue: Catalogue, path: Path
 ) -> tuple[str, str]:
-    if asked != "auto":
-        return asked, f"{asked} (stated)"
     in_rows = looks_like_genes(rows, catalogue=catalogue)
     in_columns = looks_like_genes(columns, catalogue=catalogue)
+    if asked != "auto":
+        there, elsewhere = in_rows, in_columns
+        if asked == "samples_in_rows":
+            there, elsewhere = in_columns, in_rows
+        if there == 0 < elsewhere:
+            raise CohortError(
+                f"{path}: orientation {asked} is stated, but the genes stand the other way round "
+                f"({in_rows} catalogue genes in the rows, {in_columns} in the columns); correct "
+                "orientation, or set it to auto"
+            )
+        return asked, f"{asked} (stated)"
     if in_rows == in_columns == 0:
         raise CohortError(
             f"{path}: no known gene in the rows (first: {examples(rows)}) or columns (first: "
@@ -174,29 +131,52 @@ def _orientation(
     return way, f"{way} ({in_rows} catalogue genes in the rows, {in_columns} in the columns)"
 
 
+def _require_header(names: Sequence[str], catalogue: Catalogue, path: Path) -> None:
+    if looks_like_genes(names[:1], catalogue=catalogue):
+        raise CohortError(
+            f"{path}: the first line begins with the gene '{names[0]}': it is no header; add a "
+            "line with the sample ids above it"
+        )
+
+
 def _numbers(
     frame: pd.DataFrame, *, rows: Sequence[str], columns: Sequence[str], path: Path
 ) -> np.ndarray:
-    text = [position for position, kind in enumerate(frame.dtypes) if not _is_number(kind)]
-    for position in text:
-        column = frame.iloc[:, position]
-        wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+    text = {p: frame.iloc[:, p] for p, kind in enumerate(frame.dtypes) if not _is_number(kind)}
+    converted = {}
+    for position, column in text.items():
+        cells = column.astype("string").str.strip()
+        cells = cells.mask(cells.isin(NOT_MEASURED))
+        numbers = pd.to_numeric(cells, errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & cells.notna())
         if len(wrong):
-            row = int(frame.index.get_loc(wrong.index[0]))  # type: ignore[arg-type]
+            mend = "expression is numbers with a decimal point, NA where not measured"
+            if len(wrong) == cells.notna().sum() > 1 and "," not in cells.iloc[wrong[0]]:
+                mend = f"nothing in that column is: take '{columns[position]}' out of the table"
             raise CohortError(
-                f"{path}: '{wrong.iloc[0]}' in row '{rows[row]}', column '{columns[position]}' is "
-                "not a number; expression is numbers with a decimal point, NA where not measured"
+                f"{path}: '{cells.iloc[wrong[0]]}' in row '{rows[wrong[0]]}', column "
+                f"'{columns[position]}' is not a number; {mend}"
             )
-    if text:
-        frame = frame.apply(pd.to_numeric, errors="coerce")
-    return frame.to_numpy(dtype=np.float64)
+        converted[frame.columns[position]] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    plain = frame.drop(columns=list(converted)).astype(np.float64)
+    mended = pd.DataFrame(converted, index=frame.index)
+    return pd.concat([plain, mended], axis=1)[list(frame.columns)].to_numpy()
 
 
 def _is_number(kind: object) -> bool:
     return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)  # type: ignore[arg-type]
 
 
-def _refuse_repeats(samples: Sequence[str], path: Path) -> None:
+def refuse_repeated_samples(samples: Sequence[str], path: Path) -> None:
+    """Refuse sample ids that stand more than once or are empty.
+
+    Raises
+    ------
+    CohortError
+        Names the ids.
+    """
+    if "" in samples:
+        raise CohortError(f"{path}: a sample has no id; give every sample one")
     index = pd.Index(samples)
     repeated = index[index.duplicated()].unique()
     if len(repeated):
@@ -204,8 +184,6 @@ def _refuse_repeats(samples: Sequence[str], path: Path) -> None:
             f"{path}: {len(repeated)} sample ids stand more than once: {examples(repeated)}; "
             "give every sample an id of its own"
         )
-    if "" in samples:
-        raise CohortError(f"{path}: a sample has no id; give every sample one")
 
 
 def read_clinical(path: Path) -> pd.DataFrame:
@@ -216,28 +194,17 @@ def read_clinical(path: Path) -> pd.DataFrame:
     CohortError
         The file is missing, empty, not a table, or repeats a column.
     """
-    names, separator, comments = _header(path)
+    table, names = read_text_table(path, text=True)
     repeated = pd.Index(names)[pd.Index(names).duplicated()]
     if len(repeated):
-        raise CohortError(f"{path}: columns stand more than once: {examples(repeated)}")
-    with _open_text(path) as handle:
-        try:
-            table = pd.read_csv(
-                handle,
-                sep=separator,
-                skiprows=comments + 1,
-                header=None,
-                names=names,
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-            )
-        except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
-            raise CohortError(f"{path} is not a table: {error}") from error
+        raise CohortError(
+            f"{path}: columns stand more than once: "
+            f"{examples(name or '(no name)' for name in repeated)}; give each a name of its own"
+        )
     if table.empty:
         raise CohortError(f"{path} has a header but no rows")
-    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
-    return stripped
+    stripped: pd.DataFrame = table.fillna("").apply(lambda column: column.str.strip())
+    return stripped.set_axis(names, axis=1)
 
 
 def read_gene_lengths(path: Path) -> "pd.Series[float]":

@@ -128,10 +128,11 @@ def _feature_coverage(scored: ScoredCohort) -> list[str]:
 
 
 def _sample_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
-    columns = ["sample_id", "patient_id", "probability", "call", "call_reason"]
-    columns += [f"mechanism_{rank}" for rank in (1, 2, 3)]
-    ordered = scored.predictions.sort_values("probability", ascending=False)[columns]
-    return [
-        {str(key): "" if value is None else value for key, value in row.items()}
-        for row in ordered.to_dict("records")
+    ordered = scored.predictions.sort_values("probability", ascending=False)
+    leading = ordered[[f"mechanism_{rank}" for rank in (1, 2, 3)]]
+    named = [
+        ", ".join(str(name) for name in row if name) for row in leading.itertuples(index=False)
     ]
+    columns = ["sample_id", "patient_id", "probability", "call", "call_reason"]
+    table = ordered[columns].assign(mechanisms=[text.replace("_", " ") for text in named])
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

@@ -100,7 +100,6 @@ _PLANS = (
 _N_PATIENTS, _N_SECOND_SAMPLES, _N_UNLABELLED = 100, 12, 3
 _N_BACKGROUND, _N_SILENT = 3000, 200
 _SHARED_VARIANCE = 0.85
-"""Share of an activity's variance that a patient's samples have in common."""
 _LOADING, _BATCH_SD, _DISPERSION, _DEPTH_SD = 1.0, 0.3, 0.15, 0.3
 _TOP_FEATURES, _CLEAR_MARGIN = 6, 0.5
 

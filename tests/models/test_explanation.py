@@ -4,7 +4,7 @@ from scipy.special import expit
 
 from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
-from models.explanation import Attributions, explain
+from models.explanation import NOT_MEASURED, Attributions, explain
 
 
 def fitted():
@@ -31,10 +31,21 @@ def test_attributions_equal_lightgbms_own_and_sum_to_the_log_odds():
 
 def test_mechanisms_are_sums_and_the_leading_ones_push_towards_resistance():
     values = pd.DataFrame([[0.4, 0.2, -0.9], [-0.1, -0.2, -0.3]], columns=["a", "b", "c"])
-    found = Attributions(values, pd.Series([0.0, 0.0]))
+    found = Attributions(values, pd.Series([0.0, 0.0]), values.notna())
     mechanisms = {"a": "one", "b": "one", "c": "two"}
     sums = found.by_mechanism(mechanisms)
-    np.testing.assert_allclose(sums, [[0.6, -0.9], [-0.3, -0.3]])
+    np.testing.assert_allclose(sums[["one", "two"]], [[0.6, -0.9], [-0.3, -0.3]])
+    np.testing.assert_allclose(sums[NOT_MEASURED], 0.0)
     leading = found.leading_mechanisms(mechanisms)
     assert leading.iloc[0].tolist() == ["one", None, None]
     assert leading.iloc[1].tolist() == [None, None, None]
+
+
+def test_a_missing_feature_never_names_its_mechanism():
+    values = pd.DataFrame([[0.4, 0.2]], columns=["a", "b"])
+    measured = pd.DataFrame([[False, True]], columns=["a", "b"])
+    found = Attributions(values, pd.Series([0.0]), measured)
+    mechanisms = {"a": "one", "b": "two"}
+    assert found.leading_mechanisms(mechanisms).iloc[0].tolist() == ["two", None, None]
+    sums = found.by_mechanism(mechanisms)
+    assert sums.loc[0].to_dict() == {"one": 0.0, "two": 0.2, NOT_MEASURED: 0.4}
