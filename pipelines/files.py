@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -57,7 +57,8 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}; choose another output") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be made cannot be removed
+            temporary.unlink()
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

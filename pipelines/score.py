@@ -41,7 +41,6 @@ PREDICTION_COLUMNS = (
     "model_version",
 )
 _LEAST_GENE_COVERAGE = 0.5
-_BASE_RATE = "the share of resistant samples in training"
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def train(
         catalogue=catalogue,
         min_coverage=config.features.min_coverage,
     )
+    _refuse_small_cohorts(dataset, min_cohort_size=config.features.min_cohort_size)
     splits = leave_one_cohort_out_splits(dataset.samples)
     folds = grouped_splits(
         dataset.samples,
@@ -138,6 +139,17 @@ def _refuse_unknown_exclusions(config: ExperimentConfig) -> None:
         raise ConfigError(
             f"cohorts.exclude names {unknown}, not in cohorts.train or cohorts.score: "
             f"{examples(known, most=20)}"
+        )
+
+
+def _refuse_small_cohorts(dataset: Dataset, *, min_cohort_size: int) -> None:
+    sizes = {name: adata.n_obs for name, adata in dataset.cohorts.items()}
+    small = [f"{name} ({size})" for name, size in sizes.items() if size < min_cohort_size]
+    if small:
+        raise ConfigError(
+            f"cohorts with fewer than {min_cohort_size} samples of the timepoints in use: "
+            f"{examples(small)}; name them under cohorts.exclude, or lower "
+            "features.min_cohort_size"
         )
 
 

@@ -324,7 +324,7 @@ def test_a_wrong_experiment_names_file_key_and_mend(
 
 
 def test_all_faults_are_listed_at_once(load: Callable[..., ExperimentConfig]) -> None:
-    with pytest.raises(ConfigError, match="seed.*unknown key 'sede'.*validation.n_splits") as found:
+    with pytest.raises(ConfigError, match="'seed'.*n_splits.*unknown key 'sede'") as found:
         load("seed: x\nsede: 3\nvalidation: {n_splits: 1}\n" + EXPERIMENT)
     assert str(found.value).count("test.yaml: ") == 3
 
