@@ -29,7 +29,7 @@ from pipelines.read_tables import (
     refuse_repeated_samples,
 )
 
-__all__ = ["IngestedCohort", "file_hash", "ingest_cohort", "keep_timepoints"]
+__all__ = ["IngestedCohort", "file_hash", "files_hash", "ingest_cohort", "keep_timepoints"]
 
 _LOG = logging.getLogger(__name__)
 _HIGHEST_LOGARITHM = 50.0
@@ -73,6 +73,12 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def files_hash(cohorts: Sequence["IngestedCohort"]) -> str:
+    """Return one SHA-256 over the hashes of every file that went into some cohorts."""
+    hashes = sorted(value for cohort in cohorts for value in cohort.files.values())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def ingest_cohort(

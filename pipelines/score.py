@@ -190,28 +190,19 @@ def score_cohort(
 
 def _calls(predictions: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
     """Return ``call`` and ``call_reason`` of each sample."""
-    rows = []
-    for probability, coverage in zip(
-        predictions["probability"], predictions["gene_coverage"], strict=True
-    ):
-        if coverage < _LEAST_GENE_COVERAGE:
-            reason = (
-                f"only {coverage:.0%} of the catalogue's genes are measured "
-                f"(at least {_LEAST_GENE_COVERAGE:.0%} needed)"
-            )
-            rows.append(("uncertain", reason))
-        elif probability >= threshold:
-            rows.append(
-                (
-                    "resistant",
-                    f"probability {probability:.3f}, training base rate {threshold:.3f} or more",
-                )
-            )
-        else:
-            rows.append(
-                (
-                    "responsive",
-                    f"probability {probability:.3f}, below the training base rate {threshold:.3f}",
-                )
-            )
+    pairs = zip(predictions["probability"], predictions["gene_coverage"], strict=True)
+    rows = [_call(probability, coverage, threshold) for probability, coverage in pairs]
     return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)
+
+
+def _call(probability: float, coverage: float, threshold: float) -> tuple[str, str]:
+    if coverage < _LEAST_GENE_COVERAGE:
+        return (
+            "uncertain",
+            f"only {coverage:.0%} of the catalogue's genes are measured "
+            f"(at least {_LEAST_GENE_COVERAGE:.0%} needed)",
+        )
+    base_rate = f"{threshold:.3f}, the share of resistant samples in training"
+    if probability >= threshold:
+        return "resistant", f"probability {probability:.3f} is at least {base_rate}"
+    return "responsive", f"probability {probability:.3f} is below {base_rate}"

@@ -76,7 +76,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise CohortError(
             f"{path} is damaged or cut off: {error}; copy or download it again"
         ) from error
-    except (csv.Error, pd.errors.ParserError, OSError) as error:
+    except OSError as error:
+        raise CohortError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (csv.Error, pd.errors.ParserError) as error:
         what = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise CohortError(
             f"{path} is not a table: {what}; give CSV or TSV with a header line"
@@ -98,10 +100,25 @@ def _layout(path: Path) -> _Layout:
             raise CohortError(f"{path} is not a text table; give CSV or TSV with a header line")
         if above.startswith("#") and _is_header_of(above, line):
             lines, before = [above.removeprefix("#"), *lines], before - 1
-        return max(
-            (_split(lines, separator, before) for separator in _SEPARATORS),
-            key=lambda layout: (layout.width - len(layout.names) in (0, 1), layout.width),
-        )
+        return _likeliest(lines, before)
+
+
+def _likeliest(lines: Sequence[str], before: int) -> _Layout:
+    """Split at the separator that separates, makes rows as long as the header, most fields."""
+    layouts, faults = [], []
+    for separator in _SEPARATORS:
+        try:
+            layouts.append(_split(lines, separator, before))
+        except csv.Error as error:  # a wide line is one huge field for the wrong separator
+            faults.append(error)
+    likeliest = max(
+        layouts,
+        key=lambda one: (one.width > 1, one.width - len(one.names) in (0, 1), one.width),
+        default=None,
+    )
+    if likeliest is None or (likeliest.width == 1 and faults):
+        raise faults[0]
+    return likeliest
 
 
 def _split(lines: Sequence[str], separator: str, before: int) -> _Layout:
@@ -175,9 +192,11 @@ def read_text_table(path: Path, *, text: bool) -> tuple[pd.DataFrame, list[str]]
     last = frame[kept[-1]]
     if (last.isna() | (last == "")).any():
         _refuse_ragged(path, layout, least=len(kept))
-    frame = frame[kept].set_axis(range(len(kept)), axis=1)
-    blank = (frame[0] == "") & (frame.iloc[:, 1:].isna() | (frame.iloc[:, 1:] == "")).all(axis=1)
-    return frame[~blank].reset_index(drop=True), names
+    if len(kept) < layout.width:
+        frame = frame[kept].set_axis(range(len(kept)), axis=1)
+    nameless = frame[frame[0] == ""]
+    blank = nameless.index[(nameless.isna() | (nameless == "")).all(axis=1)]
+    return frame.drop(index=blank).reset_index(drop=True), names
 
 
 def _named_columns(

@@ -14,7 +14,7 @@ from models.signs import sign_agreement
 from models.splits import grouped_splits, leave_one_cohort_out_splits, patient_keys
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
-from pipelines.ingest import IngestedCohort, ingest_cohort
+from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
 from pipelines.provenance import code_versions
 from pipelines.run_log import TrainedExperiment, TrainingResult, log_run
 from pipelines.validate import ARMS, Validation, new_classifier, validate
@@ -107,6 +107,7 @@ def train(
     progress("fitting the final model")
     project = project_folder(config_file)
     facts = code_versions(project) | _catalogue_facts(catalogue)
+    facts["data_hash"] = files_hash([*ingested, *extra])
     model = _final_model(dataset, validations, config=config, facts=facts)
     signs = sign_agreement(
         dataset.features(list(dataset.cohorts)),

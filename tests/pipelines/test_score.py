@@ -45,5 +45,5 @@ def test_calls_follow_threshold_and_coverage():
     )
     calls = _calls(table, threshold=0.65)
     assert calls["call"].tolist() == ["resistant", "resistant", "responsive", "uncertain"]
-    assert "0.700, training base rate 0.650 or more" in calls["call_reason"].iloc[0]
+    assert "0.700 is at least 0.650" in calls["call_reason"].iloc[0]
     assert "only 30% of the catalogue's genes" in calls["call_reason"].iloc[3]
