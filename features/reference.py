@@ -140,7 +140,6 @@ def _mean_and_spread(
 def _standardise(
     values: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    constant = ~(spread > _LEAST_SPREAD)
-    return np.where(
-        constant & np.isfinite(values), 0.0, (values - mean) / np.where(constant, 1.0, spread)
-    )
+    constant = spread <= _LEAST_SPREAD
+    standardised = (values - mean) / np.where(constant, 1.0, spread)
+    return np.where(constant & np.isfinite(values), 0.0, standardised)

@@ -214,3 +214,11 @@ def test_the_standardiser_follows_scikit_learn() -> None:
     assert isinstance(fitted.set_output(transform="pandas").transform(table()), pd.DataFrame)
     with pytest.raises(NotFittedError, match=r"not fitted yet"):
         clone(fitted).transform(table())
+
+
+def test_a_feature_no_training_sample_had_stays_missing():
+    train = pd.DataFrame({"known": [0.1, 0.5, 0.9], "never": [np.nan] * 3})
+    new = pd.DataFrame({"known": [0.5], "never": [0.7]})
+    found = ReferenceStandardiser().fit(train).transform(new)
+    assert found["known"].notna().all()
+    assert found["never"].isna().all()

@@ -324,7 +324,7 @@ def test_a_wrong_experiment_names_file_key_and_mend(
 
 
 def test_all_faults_are_listed_at_once(load: Callable[..., ExperimentConfig]) -> None:
-    with pytest.raises(ConfigError, match="'seed'.*n_splits.*unknown key 'sede'") as found:
+    with pytest.raises(ConfigError, match=r"'seed'.*n_splits.*unknown key 'sede'") as found:
         load("seed: x\nsede: 3\nvalidation: {n_splits: 1}\n" + EXPERIMENT)
     assert str(found.value).count("test.yaml: ") == 3
 
@@ -382,7 +382,7 @@ def test_a_wrong_override_names_itself(
 
 @pytest.mark.parametrize("path", ["no.yaml", "", ".", "x" * 300 + ".yaml", "no/such/folder.yaml"])
 def test_a_missing_experiment_is_named(project: Path, path: str) -> None:
-    with pytest.raises(ConfigError, match="there is no configuration file .*give the path of a"):
+    with pytest.raises(ConfigError, match=r"there is no configuration file .*give the path of a"):
         load_experiment(project / "conf" / "experiments" / path)
 
 

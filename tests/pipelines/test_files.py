@@ -20,31 +20,29 @@ def test_a_table_is_written_whole_and_nothing_else(tmp_path: Path, name: str) ->
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
 
 
+def _fail_half_way(path: Path, error: BaseException) -> None:
+    with replaced_when_done(path) as temporary:
+        temporary.write_text("half a tab")
+        raise error
+
+
 def test_a_writer_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
-    with (
-        pytest.raises(RuntimeError, match="disk on fire"),
-        replaced_when_done(tmp_path / "out.csv") as path,
-    ):
-        path.write_text("half a tab")
-        raise RuntimeError("disk on fire")
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        _fail_half_way(tmp_path / "out.csv", RuntimeError("disk on fire"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_writer_that_fails_leaves_the_earlier_file_as_it_was(tmp_path: Path) -> None:
     write_text("old", tmp_path / "out.txt")
-    with (
-        pytest.raises(KeyboardInterrupt, match="stop"),
-        replaced_when_done(tmp_path / "out.txt") as path,
-    ):
-        path.write_text("new but ha")
-        raise KeyboardInterrupt("stop")
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        _fail_half_way(tmp_path / "out.txt", KeyboardInterrupt("stop"))
     assert (tmp_path / "out.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
 
 
 def test_a_table_that_cannot_be_converted_leaves_no_file(tmp_path: Path) -> None:
     table = pd.DataFrame({"mixed": [1, "text", object()]})
-    with pytest.raises(Exception, match="mixed|object|convert"):
+    with pytest.raises(Exception, match=r"mixed|object|convert"):
         write_table(table, tmp_path / "out.parquet")
     assert list(tmp_path.iterdir()) == []
 
@@ -65,6 +63,12 @@ def test_a_target_that_is_a_folder_is_a_message(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
+def test_a_full_disk_is_a_message_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"out\.csv cannot be written: .*No space left"):
+        _fail_half_way(tmp_path / "out.csv", OSError(28, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_a_file_is_a_message_and_not_hidden_by_the_cleaning_up(
     tmp_path: Path,
 ) -> None:
@@ -77,7 +81,7 @@ def test_a_folder_that_is_a_file_is_a_message_and_not_hidden_by_the_cleaning_up(
 
 
 def test_a_name_too_long_is_a_message(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be written: .*too long"):
+    with pytest.raises(ConfigError, match=r"cannot be written: .*too long"):
         write_text("text", tmp_path / ("x" * 300 + ".csv"))
 
 
