@@ -140,7 +140,7 @@ def _is_header_of(comment: str, line: str) -> bool:
     """Tell a header that begins with #, as in ``#gene  s1  s2``: below it stand numbers."""
     for separator in _SEPARATORS:
         names, cells = (text.strip().split(separator) for text in (comment, line))
-        if len(names) == len(cells) > 1:
+        if len(names) == len(cells) > 1 and _CORNER.fullmatch(names[0].lstrip("# ")):
             return all(_is_number_text(cell) for cell in cells[1:])
     return False
 

@@ -151,6 +151,11 @@ def test_ids_that_look_like_numbers_stay_as_written(read: Read, ids: list[str]) 
     expect(read(frame.to_csv(index_label="id")), samples=ids)
 
 
+def test_a_comment_above_ids_that_look_like_numbers_is_no_header(read: Read) -> None:
+    ids = ["001", "002", "003"]
+    expect(read("# a,b,c,d\n" + table(header=["gene", *ids])), samples=ids)
+
+
 @pytest.mark.parametrize("gene", ["NA", "nan", "None", "null", "1-Mar", "TRUE", "007"])
 def test_a_gene_may_be_called_anything(read: Read, gene: str) -> None:
     found = read(table(genes=[gene, *GENES[1:]]))
