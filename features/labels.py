@@ -168,7 +168,7 @@ def survival_months(
     """
     numbers = pd.to_numeric(times, errors="coerce").astype(float)
     text = _clean(times)
-    wrong = times.index[(numbers.isna() & ~text.isin(_MISSING)) | (numbers < 0)]
+    wrong = times.index[(numbers.isna() & ~text.isin(_MISSING)) | (numbers < 0) | np.isinf(numbers)]
     if len(wrong):
         raise CohortError(
             f"{where}: survival time '{times[wrong[0]]}' of sample {wrong[0]} is not a number of "

@@ -47,7 +47,7 @@ def leave_one_cohort_out_splits(samples: pd.DataFrame) -> list[Split]:
         There are fewer than two cohorts.
     """
     cohorts = samples["cohort"].to_numpy(dtype=str)
-    names = sorted(set(cohorts))
+    names = [str(name) for name in sorted(set(cohorts))]
     if len(names) < 2:
         raise CohortError(
             f"leave-one-cohort-out needs at least two cohorts, got {names}; "

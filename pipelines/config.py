@@ -259,11 +259,11 @@ def project_folder(config_file: Path | None = None) -> Path:
     """Return the folder that relative paths start from.
 
     That is the folder above the ``conf`` a file lies in, else the checkout, else the working
-    directory.
+    directory; never the installed package.
     """
     if config_file is not None:
         for folder in config_file.resolve().parents:
-            if (folder / "defaults.yaml").is_file():
+            if (folder / "defaults.yaml").is_file() and folder != _INSTALLED_CONF:
                 return folder.parent
     return _CHECKOUT if (_CHECKOUT / "conf" / "defaults.yaml").is_file() else Path.cwd()
 

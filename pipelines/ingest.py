@@ -15,18 +15,17 @@ import pandas as pd
 from features.catalogue import Catalogue, default_catalogue
 from features.cohort import CohortReport, check_cohort, cohort_facts, dense_expression
 from features.errors import CohortError, examples
-from features.genes import looks_like_genes, translate_symbols
+from features.genes import translate_symbols
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
 from pipelines.config import CohortConfig
-from pipelines.files import is_file
 from pipelines.observations import build_observations
+from pipelines.read_h5ad import read_h5ad
 from pipelines.read_tables import (
     ExpressionTable,
     read_clinical,
     read_expression,
     read_gene_lengths,
-    refuse_repeated_samples,
 )
 
 __all__ = ["IngestedCohort", "file_hash", "files_hash", "ingest_cohort", "keep_timepoints"]
@@ -119,7 +118,8 @@ def ingest_cohort(
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     adata.uns["oncoresist"] |= {
         "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
-        "gene_lengths_known": finding.unit != "counts" or lengths is not None,
+        "gene_lengths_known": table.lengths_known
+        and (finding.unit != "counts" or lengths is not None),
         "notes": [*notes, *_quality_notes(adata, finding, lengths)],
     }
     report = check_cohort(adata, labels_required=labels_required, catalogue=catalogue)
@@ -135,7 +135,7 @@ def _read(
     config: CohortConfig, path: Path, root: Path, catalogue: Catalogue
 ) -> tuple[ExpressionTable, pd.DataFrame | None]:
     if path.suffix.lower() == ".h5ad":
-        table, clinical = _read_h5ad(path, catalogue)
+        table, clinical = read_h5ad(path, catalogue=catalogue)
     else:
         table = read_expression(path, orientation=config.orientation, catalogue=catalogue)
         clinical = None
@@ -144,39 +144,6 @@ def _read(
     if not np.isfinite(table.values.to_numpy()).any():
         raise CohortError(f"{path}: the expression matrix holds no number")
     return table, clinical
-
-
-def _read_h5ad(path: Path, catalogue: Catalogue) -> tuple[ExpressionTable, pd.DataFrame]:
-    if not is_file(path):
-        raise CohortError(f"there is no file {path}; check the path (and data.root)")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*names are not unique")
-            adata = ad.read_h5ad(path)
-    except Exception as error:  # a damaged file makes HDF5 raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CohortError(
-            f"{path} is not a readable h5ad file: {reason}; write it anew with anndata"
-        ) from error
-    if adata.X is None:
-        raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
-    refuse_repeated_samples([str(name) for name in adata.obs_names], path)
-    if not looks_like_genes(adata.var_names, catalogue=catalogue) and looks_like_genes(
-        adata.obs_names, catalogue=catalogue
-    ):
-        raise CohortError(f"{path} has genes in obs and samples in var; write adata.T instead")
-    values = pd.DataFrame(
-        dense_expression(adata),
-        index=adata.obs_names.astype(object),
-        columns=adata.var_names.astype(object),
-    )
-    lengths = None
-    if "length" in adata.var:
-        lengths = pd.to_numeric(adata.var["length"].astype(object), errors="coerce").astype(float)
-    clinical = adata.obs.astype(object).where(adata.obs.notna(), "").astype(str)
-    clinical = clinical.drop(columns=["sample_id"], errors="ignore")
-    clinical.insert(0, "sample_id", adata.obs_names.astype(str))
-    return ExpressionTable(values, lengths, "samples_in_rows (h5ad)"), clinical
 
 
 def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:

@@ -38,11 +38,14 @@ class ExpressionTable:
         Gene lengths in bases from a ``Length`` column (featureCounts), or None.
     orientation
         Which way the file stood, and how that was found.
+    lengths_known
+        False when the file says that it holds counts whose gene lengths were never divided out.
     """
 
     values: pd.DataFrame
     lengths: "pd.Series[float] | None"
     orientation: str
+    lengths_known: bool = True
 
 
 def read_expression(

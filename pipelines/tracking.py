@@ -84,7 +84,7 @@ def open_store(store: Store, *, experiment: str | None = None) -> None:
             tags = {"mlflow.experimentKind": "custom_model_development"}
             mlflow.create_experiment(experiment, artifact_location=location, tags=tags)
         mlflow.set_experiment(experiment)
-    except MlflowException as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise ConfigError(
             f"the MLflow store {store.uri} does not answer: {error}; check tracking.uri and "
             "MLFLOW_TRACKING_URI"
@@ -195,7 +195,7 @@ def load_model(uri: str) -> LoadedModel:
     """
     try:
         folder = Path(mlflow.artifacts.download_artifacts(uri))
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise ModelError(
             f"no model '{uri}' in the store {mlflow.get_tracking_uri()} ({error}); registered "
             f"models: {examples(_registered()) or 'none'}; train one with "

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from features.catalogue import Catalogue, default_catalogue
 from features.errors import ConfigError, examples
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
@@ -41,16 +39,21 @@ def ingest_cohorts(
         cohort, path = load_cohort(name, conf=conf)
         root = data_root if cohort.root is None else (path.parent / cohort.root).resolve()
         cohorts.append(ingest_cohort(cohort, root=root, labels_required=labels_required))
-    _refuse_same_name([cohort.name for cohort in cohorts])
     return cohorts
 
 
-def _refuse_same_name(names: Sequence[str]) -> None:
-    index = pd.Index(names)
-    if index.has_duplicates:
-        raise ConfigError(
-            f"cohorts.train names a cohort twice: {examples(index[index.duplicated()])}"
-        )
+def _refuse_repeated_cohorts(cohorts: Sequence[IngestedCohort]) -> None:
+    """Refuse a cohort that takes part twice, by name or by its expression file."""
+    seen: dict[str, str] = {}
+    for cohort in cohorts:
+        expression = next(iter(cohort.files.values()))
+        for key in (cohort.name, expression):
+            if key in seen:
+                raise ConfigError(
+                    f"cohorts '{seen[key]}' and '{cohort.name}' are the same (name or expression "
+                    "file); name it once, in cohorts.train or cohorts.score"
+                )
+        seen |= {cohort.name: cohort.name, expression: cohort.name}
 
 
 def train(
@@ -84,6 +87,7 @@ def train(
         config_file=config_file,
         labels_required=False,
     )
+    _refuse_repeated_cohorts([*ingested, *extra])
     dataset = build_dataset(
         ingested,
         timepoints=config.samples.timepoints,

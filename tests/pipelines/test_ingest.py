@@ -803,3 +803,19 @@ def test_ids_of_another_kind_fail_with_a_clear_message(shared: Path) -> None:
     config = CohortConfig(name="gbm", expression="glioblastoma_panobinostat_5000x300.h5ad")
     with pytest.raises(CohortError, match=r"only 0 of the catalogue's .*ENSG.*translate the ids"):
         ingest_cohort(config, root=shared / "cohorts" / "single_cell", labels_required=False)
+
+
+def test_counts_without_lengths_stay_so_when_written_and_read_again(tmp_path, catalogue) -> None:
+    rng = np.random.default_rng(0)
+    genes = list(catalogue.gene_symbols)
+    counts = pd.DataFrame(
+        rng.poisson(40, (len(genes), 4)), index=genes, columns=[f"s{i}" for i in range(4)]
+    )
+    counts.rename_axis("gene").to_csv(tmp_path / "counts.csv")
+    config = CohortConfig(name="counts", expression="counts.csv")
+    first = ingest_cohort(config, root=tmp_path, labels_required=False)
+    first.adata.write_h5ad(tmp_path / "again.h5ad")
+    config = CohortConfig(name="again", expression="again.h5ad")
+    again = ingest_cohort(config, root=tmp_path, labels_required=False)
+    assert not first.reference_offered
+    assert not again.reference_offered

@@ -241,7 +241,7 @@ def test_training_on_wrong_input_is_one_message(
         ("cohorts.exclude=[alpa]", r"cohorts\.exclude names \['alpa'\], .*: alpha, beta"),
         ("cohorts.exclude=[alpha,beta]", r"cohorts\.exclude leaves none of cohorts\.train"),
         ("cohorts.exclude=[alpha]", r"at least two cohorts, .*add cohorts under cohorts\.train"),
-        ("cohorts.train=[alpha,alpha]", r"cohorts\.train names a cohort twice: alpha"),
+        ("cohorts.train=[alpha,alpha]", r"cohorts 'alpha' and 'alpha' are the same"),
         ("data.root=/no/such/folder", r"there is no file /no/such/folder/alpha\.csv; check"),
         ("validation.n_splits=99", r"99 folds need at least 99 patients .*validation\.n_splits"),
         ("classifer.n_seeds=1", r"--set: unknown key 'classifer'; did you mean 'classifier'\?"),

@@ -1,0 +1,60 @@
+"""Read an h5ad file as users have it."""
+
+import warnings
+from pathlib import Path
+
+import anndata as ad
+import pandas as pd
+
+from features.catalogue import Catalogue
+from features.cohort import cohort_facts, dense_expression
+from features.errors import CohortError
+from features.genes import looks_like_genes
+from pipelines.files import is_file
+from pipelines.read_tables import ExpressionTable, refuse_repeated_samples
+
+__all__ = ["read_h5ad"]
+
+
+def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.DataFrame]:
+    """Return an h5ad's ``X`` as an expression table, and its ``obs`` as a clinical table of text.
+
+    ``var['length']`` gives gene lengths in bases. A file that OncoResist wrote remembers, in
+    ``uns['oncoresist']``, whether lengths had been divided out.
+
+    Raises
+    ------
+    CohortError
+        The file is missing or damaged, has no ``X``, repeats a sample or is transposed.
+    """
+    if not is_file(path):
+        raise CohortError(f"there is no file {path}; check the path (and data.root)")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*names are not unique")
+            adata = ad.read_h5ad(path)
+    except Exception as error:  # a damaged file makes HDF5 raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CohortError(
+            f"{path} is not a readable h5ad file: {reason}; write it anew with anndata"
+        ) from error
+    if adata.X is None:
+        raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
+    refuse_repeated_samples([str(name) for name in adata.obs_names], path)
+    if not looks_like_genes(adata.var_names, catalogue=catalogue) and looks_like_genes(
+        adata.obs_names, catalogue=catalogue
+    ):
+        raise CohortError(f"{path} has genes in obs and samples in var; write adata.T instead")
+    values = pd.DataFrame(
+        dense_expression(adata),
+        index=adata.obs_names.astype(object),
+        columns=adata.var_names.astype(object),
+    )
+    lengths = None
+    if "length" in adata.var:
+        lengths = pd.to_numeric(adata.var["length"].astype(object), errors="coerce").astype(float)
+    clinical = adata.obs.astype(object).where(adata.obs.notna(), "").astype(str)
+    clinical = clinical.drop(columns=["sample_id"], errors="ignore")
+    clinical.insert(0, "sample_id", adata.obs_names.astype(str))
+    known = bool(cohort_facts(adata).get("gene_lengths_known", True))
+    return ExpressionTable(values, lengths, "samples_in_rows (h5ad)", known), clinical
