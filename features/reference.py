@@ -39,13 +39,19 @@ def standardise_in_cohort(
     Raises
     ------
     CohortError
-        A cohort is smaller than ``min_cohort_size``.
+        A cohort is smaller than ``min_cohort_size``, or a sample has none.
 
     Notes
     -----
     No label is used: the cohort being scored is its own reference. A feature that does not vary
     in a cohort is 0 there.
     """
+    if cohorts.isna().any():
+        without = cohorts.index[cohorts.isna()]
+        raise CohortError(
+            f"{len(without)} samples have no cohort: {examples(without)}; "
+            "cohort-relative standardisation needs one for each"
+        )
     sizes = cohorts.value_counts()
     small = sizes[sizes < min_cohort_size]
     if len(small):

@@ -25,19 +25,19 @@ class Attributions:
         (n_samples, n_features); with ``base_value`` a row sums to the calibrated log-odds.
     base_value
         (n_samples,); what the model says before it has seen a feature.
-    measured
-        (n_samples, n_features); False where the feature was missing, so that what stands in
-        ``values`` is what the model makes of its absence.
+    features
+        (n_samples, n_features); the standardised features the model saw. Where one is NaN, what
+        stands in ``values`` is what the model makes of its absence.
     """
 
     values: pd.DataFrame
     base_value: "pd.Series[float]"
-    measured: pd.DataFrame
+    features: pd.DataFrame
 
     def of(self, samples: pd.Index) -> "Attributions":
         """Return the attributions of some samples."""
         return Attributions(
-            self.values.loc[samples], self.base_value.loc[samples], self.measured.loc[samples]
+            self.values.loc[samples], self.base_value.loc[samples], self.features.loc[samples]
         )
 
     def by_mechanism(self, mechanisms: Mapping[str, str]) -> pd.DataFrame:
@@ -47,9 +47,10 @@ class Attributions:
         says nothing about their mechanism.
         """
         classes = self.values.columns.map(lambda feature: mechanisms.get(str(feature), "other"))
-        present = self.values.where(self.measured, 0.0)
+        measured = self.features.notna()
+        present = self.values.where(measured, 0.0)
         sums = present.T.groupby(np.asarray(classes), sort=True).sum().T
-        absent = self.values.where(~self.measured, 0.0).sum(axis=1)
+        absent = self.values.where(~measured, 0.0).sum(axis=1)
         return sums.assign(**{NOT_MEASURED: absent})
 
     def leading_mechanisms(self, mechanisms: Mapping[str, str], *, most: int = 3) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def explain(
     return Attributions(
         pd.DataFrame(slope * values, index=X.index, columns=X.columns),
         pd.Series(slope * base + intercept, index=X.index, name="base_value"),
-        X.notna(),
+        X,
     )
 
 

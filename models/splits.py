@@ -1,5 +1,6 @@
 """Splits as data: frozen, grouped by patient, checked before anything is fitted."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def leave_one_cohort_out_splits(samples: pd.DataFrame) -> list[Split]:
 def grouped_splits(
     samples: pd.DataFrame, *, n_splits: int, n_repeats: int, seed: int
 ) -> list[Split]:
-    """Return repeated splits of labelled samples, stratified by label, grouped by patient.
+    """Return repeated splits of labelled samples, stratified by cohort and label, by patient.
 
     Parameters
     ----------
@@ -87,12 +88,18 @@ def grouped_splits(
             f"{n_splits} folds need at least {n_splits} patients in each class, the smaller has "
             f"{fewest}; lower validation.n_splits"
         )
+    # By label alone, a fold that tests many resistant samples of a cohort would train on few of
+    # them: features that tell the cohort then rank its samples backwards.
+    strata = part["cohort"].astype(str) + "/" + part["resistant"].astype(int).astype(str)
     splits = []
     for repeat in range(n_repeats):
         folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed + repeat)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class")
+            parts = list(folds.split(part, strata, groups))
         splits += [
             Split(f"repeat{repeat}.fold{fold}", labelled[train], labelled[test])
-            for fold, (train, test) in enumerate(folds.split(part, part["resistant"], groups))
+            for fold, (train, test) in enumerate(parts)
         ]
     return splits
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.dummy import DummyClassifier
 
+from features.errors import CohortError, examples
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
 from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
@@ -54,7 +55,8 @@ class OutOfFold:
         Index of the samples; ``cohort, patient_id, resistant, split, score`` (uncalibrated
         log-odds) and ``probability`` (calibrated).
     attributions
-        SHAP of each prediction by the model that made it, or None when not asked for.
+        SHAP of each prediction by the model that made it; None when not asked for, or when the
+        predictions are not calibrated (attributions stand on the calibrated scale).
     """
 
     predictions: pd.DataFrame
@@ -112,7 +114,7 @@ def predict_out_of_fold(
         attributions = Attributions(
             pd.concat([part.values for part in explained]),
             pd.concat([part.base_value for part in explained]),
-            pd.concat([part.measured for part in explained]),
+            pd.concat([part.features for part in explained]),
         )
     return OutOfFold(pd.concat(parts), attributions)
 
@@ -157,13 +159,27 @@ class _FoldTable:
 
 
 def _inner_splits(rows: pd.DataFrame) -> list[Split]:
-    """Leave-one-cohort-out where there are cohorts to leave out, else patient-grouped folds."""
+    """Leave-one-cohort-out where there are cohorts to leave out, else patient-grouped folds.
+
+    Raises
+    ------
+    CohortError
+        A class has a single patient: nothing can be calibrated.
+    """
     if rows["cohort"].nunique() > 1:
         splits = leave_one_cohort_out_splits(rows)
         labels = rows["resistant"].to_numpy(dtype=float)
         if all({0.0, 1.0} <= set(labels[split.train]) for split in splits):
             return splits
-    return grouped_splits(rows, n_splits=_INNER_FOLDS, n_repeats=1, seed=_INNER_SEED)
+    labelled = rows[rows["resistant"].notna()]
+    fewest = int(patient_keys(labelled).groupby(labelled["resistant"]).nunique().min())
+    if fewest < 2:
+        raise CohortError(
+            f"the training part of a split ({examples(sorted(set(rows['cohort'])))}) has a single "
+            "patient of one class: it cannot be calibrated; add cohorts under cohorts.train"
+        )
+    folds = min(_INNER_FOLDS, fewest)
+    return grouped_splits(rows, n_splits=folds, n_repeats=1, seed=_INNER_SEED)
 
 
 def _predictions(

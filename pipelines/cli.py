@@ -94,14 +94,14 @@ def score(
 ) -> None:
     """Score a cohort: predictions, attributions and a report."""
     with _user_errors():
-        from pipelines.config import project_folder
+        from pipelines.config import project_folder, tracking_uri
         from pipelines.files import require_folder
         from pipelines.report import write_report
         from pipelines.score import score_cohort
         from pipelines.tracking import default_store, load_model, open_store
 
         require_folder(output)
-        open_store(default_store(project_folder(cohort)))
+        open_store(default_store(project_folder(cohort), uri=tracking_uri(cohort)))
         ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort)
         loaded = load_model(model)
         scored = score_cohort(
@@ -113,6 +113,8 @@ def score(
         )
         scored.write(output)
         write_report(scored, loaded, output / "report.html")
+    for note in scored.notes:
+        _ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts().to_dict()
     _OUT.print(
         f"{len(scored.predictions)} samples scored, "
@@ -182,12 +184,12 @@ def ui(
 ) -> None:
     """Serve the MLflow UI of the store in use, on this machine only."""
     with _user_errors():
-        from pipelines.config import project_folder
+        from pipelines.config import project_folder, tracking_uri
         from pipelines.serve import serve_ui
         from pipelines.tracking import default_store
 
         _OUT.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it)")
-        sys.exit(serve_ui(default_store(project_folder()), port=port))
+        sys.exit(serve_ui(default_store(project_folder(), uri=tracking_uri()), port=port))
 
 
 def _ingest(
@@ -233,25 +235,18 @@ def _ad_hoc(expression: Path, clinical: Path | None) -> "CohortConfig":
 
 
 def _print_training(result: "TrainingResult") -> None:
+    from pipelines.validate import headline_rows
+
     table = Table(
-        "predictor",
-        "cohort-relative",
-        "reference-relative",
-        title="AUROC of samples in cohorts held out",
+        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title="Cohorts held out"
     )
-    rows = result.comparison
-    rows = rows[(rows["metric"] == "auroc") & (rows["cohort"] == "mean")]
-    for predictor, part in rows.groupby("predictor", sort=False):
-        cells = [
-            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
-            for row in part.sort_values("standardisation").itertuples()
-        ]
-        table.add_row(str(predictor), *cells)
+    table.caption = "left: cohort-relative, right: reference-relative; prior: the share alone"
+    for row in headline_rows(result.comparison):
+        table.add_row(*row)
     _OUT.print(table)
     _OUT.print(
         f"run {result.run_id}, model {result.model_name} version {result.model_version}\n"
         f"store {result.tracking_uri}",
         highlight=False,
         soft_wrap=True,
-        markup=False,
     )

@@ -19,6 +19,7 @@ __all__ = [
     "load_cohort",
     "load_experiment",
     "project_folder",
+    "tracking_uri",
 ]
 
 Timepoint = Literal["pre_treatment", "on_treatment", "post_treatment", "unstated"]
@@ -49,10 +50,6 @@ class DataConfig(_Section):
 
     root: PathText = "../shared/cohorts"
     """Folder that the paths of cohort files start from; relative to the project folder."""
-
-
-class _DataAlone(_Section):
-    data: DataConfig = DataConfig()
 
 
 class CohortsConfig(_Section):
@@ -129,6 +126,15 @@ class TrackingConfig(_Section):
     """MLflow tracking URI; null: MLFLOW_TRACKING_URI, else SQLite at mlruns/mlflow.db."""
     experiment: str = "oncoresist"
     """MLflow experiment."""
+
+
+class _Places(BaseModel):
+    """The part of the layers below an experiment that says where things lie."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data: DataConfig = DataConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
 
 class ModelConfig(_Section):
@@ -282,21 +288,33 @@ def data_root(config_file: Path | None = None) -> Path:
     ConfigError
         A configuration file is wrong.
     """
+    return (project_folder(config_file) / _places(config_file).data.root).resolve()
+
+
+def tracking_uri(config_file: Path | None = None) -> str | None:
+    """Return ``tracking.uri`` of the configuration in use (defaults < local).
+
+    Raises
+    ------
+    ConfigError
+        A configuration file is wrong.
+    """
+    return _places(config_file).tracking.uri
+
+
+def _places(config_file: Path | None) -> _Places:
     conf = configuration_folder(config_file)
-    layers = [(str(file), read_yaml(file)) for file in _base_files(conf)]
-    data = [(name, {"data": c["data"]} if "data" in c else {}) for name, c in layers]
-    return (project_folder(config_file) / check_layers(_DataAlone, data).data.root).resolve()
+    files = [file for file in (conf / "defaults.yaml", conf / "local.yaml") if file.is_file()]
+    return check_layers(_Places, [(str(file), read_yaml(file)) for file in files])
 
 
-def _base_files(conf: Path) -> list[Path]:
-    return [file for file in (conf / "defaults.yaml", conf / "local.yaml") if file.is_file()]
-
-
-def load_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_experiment(
+    path: Path, *, overrides: Sequence[str] = (), with_local: bool = True
+) -> ExperimentConfig:
     """Return the checked configuration of an experiment.
 
     Layers, later ones winning: ``conf/defaults.yaml``, the experiment, ``conf/local.yaml`` (not
-    in git), then ``overrides`` (``a.b=value``).
+    in git, left out where ``with_local`` is False), then ``overrides`` (``a.b=value``).
 
     Raises
     ------
@@ -307,7 +325,7 @@ def load_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentC
     layers = [(str(conf / "defaults.yaml"), read_yaml(conf / "defaults.yaml"))]
     layers.append((str(path), read_yaml(path)))
     local = conf / "local.yaml"
-    if local.is_file():
+    if with_local and local.is_file():
         layers.append((str(local), read_yaml(local)))
     layers.append(("--set", read_overrides(overrides)))
     return check_layers(ExperimentConfig, layers)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anndata as ad
@@ -37,6 +37,16 @@ class Dataset:
     catalogue: Catalogue
     min_coverage: float
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    def of(self, names: Sequence[str]) -> "Dataset":
+        """Return the data set of some of the cohorts."""
+        kept = self.samples["cohort"].isin(list(names))
+        return replace(
+            self,
+            cohorts={name: self.cohorts[name] for name in names},
+            samples=self.samples[kept],
+            _features={},
+        )
 
     def transformer(self, training: Sequence[str]) -> MarkerFeatures:
         """Return marker features whose background is the genes that the cohorts share."""

@@ -4,7 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.config import configuration_folder, load_cohort, load_experiment
+import pandas as pd
+
+from pipelines.config import (
+    configuration_folder,
+    load_cohort,
+    load_experiment,
+    tracking_uri,
+)
 from pipelines.ingest import ingest_cohort
 from pipelines.report import write_report
 from pipelines.run_log import TrainingResult
@@ -32,12 +39,15 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda stage: No
     """Simulate, train, score and judge; everything lies under ``output`` and in the store."""
     folder = output.resolve()
     experiment = configuration_folder() / "experiments" / "demo.yaml"
-    config = load_experiment(experiment)
+    config = load_experiment(experiment, with_local=False)
     progress("simulating cohorts")
     truth = simulate_cohorts(folder / "cohorts", seed=config.seed)
     files = [str(folder / "cohorts" / f"{name}.yaml") for name in config.cohorts.train]
     config = config.model_copy(
-        update={"cohorts": config.cohorts.model_copy(update={"train": tuple(files)})}
+        update={
+            "cohorts": config.cohorts.model_copy(update={"train": tuple(files)}),
+            "tracking": config.tracking.model_copy(update={"uri": tracking_uri()}),
+        }
     )
     training = train(config, config_file=experiment, progress=progress)
     progress("scoring a new cohort")
@@ -55,5 +65,22 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda stage: No
     )
     scored.write(folder / "scored")
     write_report(scored, loaded, folder / "scored" / "report.html")
-    findings = judge_demo(training.mean_absolute_attribution, training.signs, truth=truth)
+    importance = training.mean_absolute_attribution
+    findings = judge_demo(importance["cohort"], training.signs, truth=truth)
+    findings.append(_decoy_in_reference(importance["reference"], truth.decoy))
     return DemoResult(folder / "cohorts", folder / "scored", training, findings)
+
+
+def _decoy_in_reference(importance: "pd.Series[float]", decoy: str) -> Finding:
+    """Say what became of the decoy where cohorts are not their own reference: a finding, no test.
+
+    Cohort-relative features cannot hold a difference between cohorts; reference-relative ones do,
+    and a model trained on few cohorts may take it for a cause.
+    """
+    rank = int(importance.rank(ascending=False, method="first")[decoy])
+    return Finding(
+        what=f"decoy, reference-relative: {decoy}",
+        expected="not guarded against: cohorts differ in it",
+        seen=f"mean |SHAP| {importance[decoy]:.3f}, rank {rank} of {len(importance)}",
+        passed=True,
+    )

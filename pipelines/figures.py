@@ -28,13 +28,13 @@ _LABEL_COLOURS = {1.0: _RESISTANT, 0.0: _RESPONSIVE}
 _MOST_FEATURES = 15
 
 
-def _explanation(attributions: Attributions, X: pd.DataFrame) -> Any:
+def _explanation(attributions: Attributions) -> Any:
     import shap
 
     return shap.Explanation(
         values=attributions.values.to_numpy(),
         base_values=attributions.base_value.to_numpy(),
-        data=X.loc[attributions.values.index, attributions.values.columns].to_numpy(),
+        data=attributions.features.round(2).to_numpy(),
         feature_names=[str(name) for name in attributions.values.columns],
     )
 
@@ -47,20 +47,25 @@ def _finished(pyplot: Any, title: str) -> Figure:
     return figure
 
 
-def beeswarm(attributions: Attributions, X: pd.DataFrame, *, title: str) -> Figure:
-    """Return shap's beeswarm of the leading features; ``X`` gives the colours (feature values)."""
+def beeswarm(attributions: Attributions, *, title: str) -> Figure:
+    """Return shap's beeswarm of the leading features, coloured by the standardised feature."""
     import matplotlib.pyplot as plt
     import shap
 
     plt.figure(figsize=(8, 6))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="All-NaN slice")
-        shap.plots.beeswarm(_explanation(attributions, X), max_display=_MOST_FEATURES, show=False)
+        shap.plots.beeswarm(
+            _explanation(attributions),
+            max_display=_MOST_FEATURES,
+            show=False,
+            color_bar_label="standardised feature",
+        )
     plt.gca().set_xlabel("SHAP value (calibrated log-odds of resistance)")
     return _finished(plt, title)
 
 
-def waterfall(attributions: Attributions, X: pd.DataFrame, *, sample: str, title: str) -> Figure:
+def waterfall(attributions: Attributions, *, sample: str, title: str) -> Figure:
     """Return shap's waterfall of one sample, from the base value to its calibrated log-odds."""
     import matplotlib.pyplot as plt
     import shap
@@ -68,7 +73,7 @@ def waterfall(attributions: Attributions, X: pd.DataFrame, *, sample: str, title
     plt.figure(figsize=(8, 6))
     position = int(attributions.values.index.get_loc(sample))  # type: ignore[arg-type]
     shap.plots.waterfall(
-        _explanation(attributions, X)[position], max_display=_MOST_FEATURES, show=False
+        _explanation(attributions)[position], max_display=_MOST_FEATURES, show=False
     )
     return _finished(plt, title)
 

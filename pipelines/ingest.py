@@ -60,6 +60,11 @@ class IngestedCohort:
         return str(self.adata.obs["cohort"].iloc[0])
 
     @property
+    def expression_hash(self) -> str:
+        """SHA-256 of the expression file."""
+        return next(iter(self.files.values()))
+
+    @property
     def reference_offered(self) -> bool:
         """Whether reference-relative standardisation means anything for it.
 
@@ -120,7 +125,7 @@ def ingest_cohort(
         "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
         "gene_lengths_known": table.lengths_known
         and (finding.unit != "counts" or lengths is not None),
-        "notes": [*notes, *_quality_notes(adata, finding, lengths)],
+        "notes": [*notes, *_quality_notes(adata, table, finding, lengths)],
     }
     report = check_cohort(adata, labels_required=labels_required, catalogue=catalogue)
     report.raise_if_faulty(f"cohort '{config.name}' ({path})")
@@ -285,9 +290,17 @@ def _merge(raw: ad.AnnData, finding: UnitFinding, notes: list[str]) -> ad.AnnDat
 
 
 def _quality_notes(
-    adata: ad.AnnData, finding: UnitFinding, lengths: "pd.Series[float] | None"
+    adata: ad.AnnData,
+    table: ExpressionTable,
+    finding: UnitFinding,
+    lengths: "pd.Series[float] | None",
 ) -> list[str]:
     notes = [f"unit: {finding.meaning} ({finding.evidence})"]
+    if table.lengths is not None and finding.unit == "tpm":
+        notes.append(
+            "the file has gene lengths, but its values are not whole numbers: taken as TPM or the "
+            "like, lengths not used; if these are estimated counts, state unit: counts"
+        )
     if finding.unit == "counts" and lengths is None:
         notes.append(
             "gene lengths unknown: counts are taken as they are and only cohort-relative "

@@ -8,6 +8,7 @@ from pipelines.ingest import file_hash
 
 __all__ = ["code_versions", "library_requirements"]
 
+_CHECKOUT = Path(__file__).resolve().parent.parent
 _SERVED_WITH = (
     "anndata",
     "lightgbm",
@@ -23,25 +24,30 @@ _SERVED_WITH = (
 )
 
 
-def code_versions(project: Path) -> dict[str, str]:
-    """Return OncoResist's version, the git commit (with ``-dirty``) and the lock file's hash.
+def code_versions() -> dict[str, str]:
+    """Return OncoResist's version, its git commit (with ``-dirty``) and its lock file's hash.
 
     What cannot be told, as in an installed wheel, is ``unknown``.
     """
-    lock = project / "uv.lock"
+    lock = _CHECKOUT / "uv.lock"
     return {
         "oncoresist_version": metadata.version("oncoresist"),
-        "git_commit": _git_commit(project),
+        "git_commit": _git_commit() if lock.is_file() else "unknown",
         "lock_hash": file_hash(lock) if lock.is_file() else "unknown",
     }
 
 
-def _git_commit(project: Path) -> str:
-    command = ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=40"]
+def _git_commit() -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        commit = _git("rev-parse", "HEAD")
+        return f"{commit}-dirty" if _git("status", "--porcelain") else commit
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_CHECKOUT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     return done.stdout.strip()
 
 

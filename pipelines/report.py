@@ -43,11 +43,12 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
     )
     predictions = scored.predictions
     facts = cohort_facts(scored.cohort.adata)
+    standardisation = str(predictions["standardisation"].iloc[0])
     return environment.get_template("report.html.j2").render(
         cohort=scored.cohort.name,
-        model={"uri": loaded.uri, "version": loaded.version, "facts": dict(loaded.model.facts)},
+        model={"uri": loaded.uri, "version": loaded.version, "facts": _plain_facts(loaded)},
         setting=loaded.model.setting,
-        standardisation=str(predictions["standardisation"].iloc[0]),
+        standardisation=standardisation,
         calibration=str(predictions["calibration_method"].iloc[0]),
         threshold=scored.threshold,
         calls=predictions["call"].value_counts().to_dict(),
@@ -56,6 +57,9 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         unit=facts["unit_meaning"],
         evidence=facts["unit_evidence"],
         notes=scored.cohort.report.notes,
+        warnings=scored.notes,
+        in_sample=scored.in_sample,
+        held_out=loaded.model.facts["held_out"][standardisation],
         files=scored.cohort.files,
         metrics=_metric_rows(scored),
         quality=_quality(scored),
@@ -63,6 +67,13 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         figures={name: _png(figure) for name, figure in _figures(scored).items()},
         samples=_sample_rows(scored),
     )
+
+
+def _plain_facts(loaded: LoadedModel) -> dict[str, str]:
+    """Return the model's provenance as text."""
+    facts = loaded.model.facts
+    plain = {name: str(value) for name, value in facts.items() if isinstance(value, str)}
+    return plain | {"training_cohorts": ", ".join(facts["training_cohorts"])}
 
 
 def _metric_rows(scored: ScoredCohort) -> list[tuple[str, str]]:
@@ -94,7 +105,7 @@ def _figures(scored: ScoredCohort) -> dict[str, Figure]:
             scored.mechanism_sums, order=order, title="Attribution by mechanism and sample"
         ),
         "Which features drive it": beeswarm(
-            scored.attributions, scored.features, title="SHAP of the leading features"
+            scored.attributions, title="SHAP of the leading features"
         ),
     }
 
@@ -119,6 +130,7 @@ def _quality(scored: ScoredCohort) -> dict[str, str]:
         ),
         "Quality outliers (kept)": str(int(obs["qc_outlier"].sum())),
         "Catalogue genes measured": f"{coverage.min():.0%} to {coverage.max():.0%}",
+        "Background genes in the file": f"{scored.background_coverage:.0%}",
     }
 
 

@@ -14,7 +14,7 @@ from features.reference import Standardisation
 from models.explanation import Attributions
 from models.metrics import evaluate_predictions
 from models.resistance_model import ResistanceModel
-from models.splits import Split, splits_table
+from models.splits import splits_table
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.figures import (
@@ -39,7 +39,7 @@ from pipelines.tracking import (
     register_model,
     start_run,
 )
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation, compare
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation, compare, headline_rows
 
 __all__ = ["TrainedExperiment", "TrainingResult", "log_run"]
 
@@ -55,7 +55,6 @@ class TrainedExperiment:
     dataset: Dataset
     ingested: Sequence[IngestedCohort]
     extra: Sequence[IngestedCohort]
-    splits: Mapping[str, Sequence[Split]]
     validations: Mapping[Standardisation, Validation]
     model: ResistanceModel
     signs: pd.DataFrame
@@ -82,7 +81,7 @@ class TrainingResult:
     signs
         Table of :func:`models.signs.sign_agreement`.
     mean_absolute_attribution
-        Mean |SHAP| of each feature over the out-of-cohort predictions (cohort-relative).
+        Standardisation → mean |SHAP| of each feature over the out-of-cohort predictions.
     """
 
     run_id: str
@@ -92,7 +91,7 @@ class TrainingResult:
     metrics: Mapping[str, float]
     comparison: pd.DataFrame
     signs: pd.DataFrame
-    mean_absolute_attribution: "pd.Series[float]"
+    mean_absolute_attribution: Mapping[Standardisation, "pd.Series[float]"]
 
 
 def log_run(trained: TrainedExperiment) -> TrainingResult:
@@ -115,9 +114,12 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
             metrics |= _log_scored(trained, scored, version)
         mlflow.log_metrics(metrics)
         describe_run(_description(trained, comparison))
-        move_alias(name, alias=config.model.alias, version=version)
-    attributions = trained.validations["cohort"].loco.attributions
-    importance = attributions.values.abs().mean() if attributions else pd.Series(dtype=float)
+    move_alias(name, alias=config.model.alias, version=version)
+    importance = {
+        arm: validation.loco.attributions.values.abs().mean()
+        for arm, validation in trained.validations.items()
+        if validation.loco.attributions is not None
+    }
     return TrainingResult(
         run_id, name, version, store.uri, metrics, comparison, trained.signs, importance
     )
@@ -142,8 +144,10 @@ def _log_inputs(trained: TrainedExperiment) -> None:
         labels = dataset.samples.loc[rows, "resistant"]
         source = next(iter(cohort.files))
         log_cohort(trained.features[rows], labels, name=cohort.name, source=source)
-    for name, plan in trained.splits.items():
-        log_table(splits_table(dataset.samples, list(plan)), f"splits/{name}.parquet")
+    for arm, validation in trained.validations.items():
+        for name, plan in validation.splits.items():
+            table = splits_table(validation.samples, list(plan))
+            log_table(table, f"splits/{name}{ARM_SUFFIX[arm]}.parquet")
 
 
 def _log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
@@ -173,6 +177,7 @@ def _metrics(trained: TrainedExperiment) -> dict[str, float]:
     for validation in trained.validations.values():
         for prefix, estimates in validation.estimates.items():
             metrics |= estimate_metrics(estimates, prefix=prefix)
+            metrics[f"{prefix}.n"] = float(validation.sizes[prefix])
     return metrics
 
 
@@ -181,6 +186,7 @@ def _log_figures(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
         chosen = comparison[
             (comparison["standardisation"] == arm)
             & (comparison["metric"] == "auroc")
+            & (comparison["scheme"] == "loco")
             & comparison["predictor"].isin(["model", *_FOREST_BASELINES])
         ]
         title = f"Leave-one-cohort-out AUROC, {arm}-relative"
@@ -209,14 +215,12 @@ def _log_attributions(
     table = attributions.values.assign(base_value=attributions.base_value)
     log_table(table.rename_axis("sample"), f"shap/attributions{suffix}.parquet")
     log_table(sums.rename_axis("sample"), f"shap/mechanisms{suffix}.parquet")
-    features = trained.features
-    log_figure(beeswarm(attributions, features, title=title), f"shap/beeswarm{suffix}.png")
+    log_figure(beeswarm(attributions, title=title), f"shap/beeswarm{suffix}.png")
     log_figure(mechanism_bar(sums, title=title), f"shap/mechanisms{suffix}.png")
     log_odds = attributions.values.sum(axis=1) + attributions.base_value
     for which, sample in (("most", log_odds.idxmax()), ("least", log_odds.idxmin())):
         figure = waterfall(
             attributions,
-            features,
             sample=str(sample),
             title=f"{which} resistant: {sample}, {arm}-relative",
         )
@@ -228,6 +232,9 @@ def _log_held_out(trained: TrainedExperiment, cohort: str) -> None:
     samples = trained.dataset.samples
     with start_run(f"held out: {cohort}", tags={"held_out": cohort, **trained.tags}, nested=True):
         for arm, validation in trained.validations.items():
+            samples = validation.samples
+            if cohort not in set(samples["cohort"]):
+                continue
             frames = {"loco": validation.loco.predictions} | {
                 f"baseline.{name}.loco": b.predictions for name, b in validation.baselines.items()
             }
@@ -285,23 +292,32 @@ def _description(trained: TrainedExperiment, comparison: pd.DataFrame) -> str:
     """Return the run's first page: what was held out, and how everyone did."""
     samples = trained.dataset.samples
     labelled = samples["resistant"].notna()
+    grouped = comparison[
+        (comparison["scheme"] == "grouped_cv")
+        & (comparison["metric"] == "auroc")
+        & (comparison["cohort"] == "mean")
+    ]
+    inside = ", ".join(
+        f"{row.standardisation}-relative {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+        for row in grouped.itertuples()
+    )
     lines = [
-        "**Research use only.** Samples of cohorts held out, resistant as the positive class; "
-        "AUROC is the mean over cohorts, with a 95% interval over patients.",
+        "**Research use only.** Each cohort predicted by a model that had not seen it; resistant "
+        "is the positive class. AUROC: mean over cohorts, 95% interval over patients. Brier score "
+        "and expected calibration error (ECE): pooled; a model worth its probabilities lies below "
+        "`prior`, the training share of resistant samples.",
         "",
         f"{int(labelled.sum())} labelled samples of {samples['cohort'].nunique()} cohorts.",
         "",
-        "| predictor | AUROC, cohort-relative | AUROC, reference-relative |",
-        "|---|---|---|",
+        "| predictor | AUROC, cohort-relative | Brier | ECE "
+        "| AUROC, reference-relative | Brier | ECE |",
+        "|---|---|---|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in headline_rows(comparison)),
+        "",
+        f"Patient-grouped folds, in which every cohort is trained on too: AUROC {inside}.",
+        "",
+        "Figures: artifacts `figures/` and `shap/`; one child run a held-out cohort.",
     ]
-    chosen = comparison[(comparison["metric"] == "auroc") & (comparison["cohort"] == "mean")]
-    for predictor, part in chosen.groupby("predictor", sort=False):
-        cells = [
-            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
-            for row in part.sort_values("standardisation").itertuples()
-        ]
-        lines.append(f"| {predictor} | {' | '.join(cells)} |")
-    lines += ["", "Figures: artifacts `figures/` and `shap/`; one child run a held-out cohort."]
     return "\n".join(lines)
 
 

@@ -40,7 +40,8 @@ PREDICTION_COLUMNS = (
     "model_uri",
     "model_version",
 )
-_LEAST_GENE_COVERAGE = 0.5
+_LEAST_COVERAGE = 0.5
+"""Least share of the catalogue's genes, and in the reference arm of the background's."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class ScoredCohort:
         Unstandardised features (n_samples, n_features).
     threshold
         Probability from which a sample is called resistant.
+    notes
+        What to know of this cohort under this model.
+    in_sample
+        True when the model was trained on this cohort: its figures say nothing of new ones.
+    background_coverage
+        Share of the model's background genes that the file has.
     """
 
     cohort: IngestedCohort
@@ -67,6 +74,9 @@ class ScoredCohort:
     mechanism_sums: pd.DataFrame
     features: pd.DataFrame
     threshold: float
+    notes: tuple[str, ...]
+    in_sample: bool
+    background_coverage: float
 
     @property
     def resistant(self) -> "pd.Series[float]":
@@ -172,12 +182,19 @@ def score_cohort(
             "standardisation": chosen,
         }
     )
-    predictions = predictions.join(_calls(predictions, threshold=arm.threshold))
+    background = model.transformer.background_coverage(adata)
+    comparable = chosen == "cohort" or background >= _LEAST_COVERAGE
+    calls = _calls(
+        predictions, threshold=arm.threshold, background=None if comparable else background
+    )
+    predictions = predictions.join(calls)
     predictions = predictions.join(attributions.leading_mechanisms(mechanisms))
     predictions["prediction_set"] = pd.Series(None, index=predictions.index, dtype="string")
     predictions["shift_score"] = np.nan
     predictions["model_uri"] = uri
     predictions["model_version"] = pd.Series(version, index=predictions.index, dtype="string")
+    training = model.facts.get("training_files", {})
+    in_sample = cohort.name in training or cohort.expression_hash in training.values()
     return ScoredCohort(
         cohort,
         predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
@@ -185,23 +202,48 @@ def score_cohort(
         attributions.by_mechanism(mechanisms),
         features,
         arm.threshold,
+        _notes(in_sample=in_sample, background=background, comparable=comparable),
+        in_sample,
+        background,
     )
 
 
-def _calls(predictions: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
-    """Return ``call`` and ``call_reason`` of each sample."""
+def _notes(*, in_sample: bool, background: float, comparable: bool) -> tuple[str, ...]:
+    notes = []
+    if in_sample:
+        notes.append(
+            "the model was trained on this cohort: its predictions fit too well and say nothing "
+            "about new patients"
+        )
+    if not comparable:
+        notes.append(
+            f"only {background:.0%} of the model's background genes are in the file: ranks within "
+            "a sample cannot be compared with the training reference"
+        )
+    return tuple(notes)
+
+
+def _calls(
+    predictions: pd.DataFrame, *, threshold: float, background: float | None
+) -> pd.DataFrame:
+    """Return ``call`` and ``call_reason`` of each sample.
+
+    ``background`` is the share of background genes where it forbids a call, else None.
+    """
     pairs = zip(predictions["probability"], predictions["gene_coverage"], strict=True)
-    rows = [_call(probability, coverage, threshold) for probability, coverage in pairs]
+    rows = [_call(p, coverage, threshold, background) for p, coverage in pairs]
     return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)
 
 
-def _call(probability: float, coverage: float, threshold: float) -> tuple[str, str]:
-    if coverage < _LEAST_GENE_COVERAGE:
-        return (
-            "uncertain",
-            f"only {coverage:.0%} of the catalogue's genes are measured "
-            f"(at least {_LEAST_GENE_COVERAGE:.0%} needed)",
-        )
+def _call(
+    probability: float, coverage: float, threshold: float, background: float | None
+) -> tuple[str, str]:
+    needed = f"at least {_LEAST_COVERAGE:.0%} needed"
+    if coverage < _LEAST_COVERAGE:
+        return "uncertain", f"only {coverage:.0%} of the catalogue's genes are measured ({needed})"
+    if background is not None:
+        reason = f"only {background:.0%} of the background genes are measured ({needed})"
+        return "uncertain", reason
     base_rate = f"{threshold:.3f}, the share of resistant samples in training"
     if probability >= threshold:
         return "resistant", f"probability {probability:.3f} is at least {base_rate}"

@@ -55,6 +55,11 @@ def default_store(project: Path, *, uri: str | None = None) -> Store:
     """Return the store in use: ``uri``, else MLFLOW_TRACKING_URI, else ``mlruns/mlflow.db``.
 
     A SQLite store keeps its artifacts in the folder ``artifacts`` beside its file.
+
+    Raises
+    ------
+    ConfigError
+        The folder of a SQLite store cannot be made.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if chosen is None:
@@ -62,7 +67,13 @@ def default_store(project: Path, *, uri: str | None = None) -> Store:
     if not chosen.startswith(_SQLITE):
         return Store(chosen, None)
     folder = Path(chosen.removeprefix(_SQLITE)).resolve().parent
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the MLflow store {chosen} cannot be made: {error}; check tracking.uri and "
+            "MLFLOW_TRACKING_URI"
+        ) from error
     return Store(chosen, (folder / "artifacts").as_uri())
 
 
@@ -149,13 +160,13 @@ def register_model(model: ResistanceModel, *, name: str, example: pd.DataFrame) 
 
     The logged model holds its code, catalogue and reference, and no pickle.
     """
-    columns = [ColSpec(DataType.double, feature, required=False) for feature in model.feature_names]
+    columns = [ColSpec(DataType.double, feature) for feature in model.feature_names]
     signature = ModelSignature(
         inputs=Schema([*columns, ColSpec(DataType.string, "cohort", required=False)]),
         outputs=Schema([ColSpec(DataType.double, "probability")]),
         params=ParamSchema([ParamSpec("standardisation", DataType.string, "reference")]),
     )
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _no_uv_detection():
         warnings.filterwarnings("ignore", module="mlflow")
         model.save(Path(folder) / _MODEL_ARTIFACT)
         info = mlflow.pyfunc.log_model(
@@ -169,6 +180,18 @@ def register_model(model: ResistanceModel, *, name: str, example: pd.DataFrame) 
             registered_model_name=name,
         )
     return str(info.registered_model_version)
+
+
+@contextmanager
+def _no_uv_detection() -> Iterator[None]:
+    """Keep MLflow from packing the uv project of whatever folder the user stands in."""
+    variable = mlflow.environment_variables.MLFLOW_UV_AUTO_DETECT
+    before = variable.get_raw()
+    variable.set(False)
+    try:
+        yield
+    finally:
+        variable.unset() if before is None else variable.set(before)
 
 
 def move_alias(name: str, *, alias: str, version: str) -> None:
@@ -223,6 +246,10 @@ def _version(uri: str) -> str | None:
         if "@" in name:
             registered, alias = name.split("@", 1)
             return str(client.get_model_version_by_alias(registered, alias).version)
-        return name.split("/", 1)[1] if "/" in name else None
+        registered, _, wanted = name.partition("/")
+        if wanted == "latest":
+            found = client.search_model_versions(f"name = '{registered}'")
+            return str(max(int(version.version) for version in found))
+        return wanted or None
     except MlflowException:
         return None

@@ -1,7 +1,9 @@
 """Train: cohorts → features → validated, explained, calibrated, tracked, registered model."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from features.catalogue import Catalogue, default_catalogue
 from features.errors import ConfigError, examples
@@ -9,15 +11,18 @@ from features.reference import ReferenceStandardiser, Standardisation, standardi
 from models.calibration import PlattCalibrator
 from models.resistance_model import ModelArm, ResistanceModel
 from models.signs import sign_agreement
-from models.splits import grouped_splits, leave_one_cohort_out_splits, patient_keys
+from models.splits import patient_keys
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
+from pipelines.figures import interval_text
 from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
 from pipelines.provenance import code_versions
 from pipelines.run_log import TrainedExperiment, TrainingResult, log_run
-from pipelines.validate import ARMS, Validation, new_classifier, validate
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation, new_classifier, validate
 
 __all__ = ["ingest_cohorts", "train"]
+
+_LOG = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 
@@ -46,7 +51,7 @@ def _refuse_repeated_cohorts(cohorts: Sequence[IngestedCohort]) -> None:
     """Refuse a cohort that takes part twice, by name or by its expression file."""
     seen: dict[str, str] = {}
     for cohort in cohorts:
-        expression = next(iter(cohort.files.values()))
+        expression = cohort.expression_hash
         for key in (cohort.name, expression):
             if key in seen:
                 raise ConfigError(
@@ -77,17 +82,7 @@ def train(
     """
     catalogue = default_catalogue()
     progress("reading cohorts")
-    excluded = set(config.cohorts.exclude)
-    _refuse_unknown_exclusions(config)
-    names = [name for name in config.cohorts.train if name not in excluded]
-    ingested = ingest_cohorts(names, config, config_file=config_file, labels_required=True)
-    extra = ingest_cohorts(
-        [name for name in config.cohorts.score if name not in excluded],
-        config,
-        config_file=config_file,
-        labels_required=False,
-    )
-    _refuse_repeated_cohorts([*ingested, *extra])
+    ingested, extra = _ingest_all(config, config_file)
     dataset = build_dataset(
         ingested,
         timepoints=config.samples.timepoints,
@@ -95,23 +90,16 @@ def train(
         min_coverage=config.features.min_coverage,
     )
     _refuse_small_cohorts(dataset, min_cohort_size=config.features.min_cohort_size)
-    splits = leave_one_cohort_out_splits(dataset.samples)
-    folds = grouped_splits(
-        dataset.samples,
-        n_splits=config.validation.n_splits,
-        n_repeats=config.validation.n_repeats,
-        seed=config.seed,
-    )
-    validations = {}
+    comparable = [cohort.name for cohort in ingested if cohort.reference_offered]
+    validations: dict[Standardisation, Validation] = {}
     for arm in ARMS:
         progress(f"validating, {arm}-relative")
-        validations[arm] = validate(
-            dataset, loco_splits=splits, folds=folds, config=config, standardisation=arm
-        )
+        own = dataset if arm == "cohort" else _comparable_part(dataset, comparable)
+        _refuse_single_class(own)
+        validations[arm] = validate(own, config=config, standardisation=arm)
     progress("fitting the final model")
-    project = project_folder(config_file)
-    facts = code_versions(project) | _catalogue_facts(catalogue)
-    facts["data_hash"] = files_hash([*ingested, *extra])
+    tags = code_versions() | _catalogue_facts(catalogue) | {"data_hash": files_hash(ingested)}
+    facts = {**tags, "training_files": {c.name: c.expression_hash for c in ingested}}
     model = _final_model(dataset, validations, config=config, facts=facts)
     signs = sign_agreement(
         dataset.features(list(dataset.cohorts)),
@@ -124,17 +112,61 @@ def train(
     return log_run(
         TrainedExperiment(
             config=config,
-            project=project,
+            project=project_folder(config_file),
             dataset=dataset,
             ingested=ingested,
             extra=extra,
-            splits={"loco": splits, "grouped_cv": folds},
             validations=validations,
             model=model,
             signs=signs,
-            tags=facts,
+            tags=tags,
         )
     )
+
+
+def _ingest_all(
+    config: ExperimentConfig, config_file: Path
+) -> tuple[list[IngestedCohort], list[IngestedCohort]]:
+    """Return the cohorts to train on and those only to score."""
+    _refuse_unknown_exclusions(config)
+    chosen = [
+        [name for name in names if name not in config.cohorts.exclude]
+        for names in (config.cohorts.train, config.cohorts.score)
+    ]
+    ingested, extra = (
+        ingest_cohorts(names, config, config_file=config_file, labels_required=required)
+        for names, required in zip(chosen, (True, False), strict=True)
+    )
+    _refuse_repeated_cohorts([*ingested, *extra])
+    return ingested, extra
+
+
+def _comparable_part(dataset: Dataset, comparable: Sequence[str]) -> Dataset:
+    """Return the cohorts whose samples can be compared across cohorts: lengths divided out."""
+    left_out = [name for name in dataset.cohorts if name not in comparable]
+    if not left_out:
+        return dataset
+    if len(comparable) < 2:
+        raise ConfigError(
+            f"cohorts {left_out} hold raw counts without gene lengths and cannot be part of the "
+            "reference, which leaves fewer than two cohorts; name a table under gene_lengths in "
+            "conf/cohorts/*.yaml"
+        )
+    _LOG.warning("left out of the reference (raw counts, no gene lengths): %s", left_out)
+    return dataset.of(comparable)
+
+
+def _refuse_single_class(dataset: Dataset) -> None:
+    """Refuse cohorts that leave a training part with one class once timepoints are chosen."""
+    labels = dataset.samples["resistant"]
+    for name in dataset.cohorts:
+        found = labels[dataset.samples["cohort"] != name].dropna()
+        if len(dataset.cohorts) > 1 and found.nunique() < 2:
+            others = [other for other in dataset.cohorts if other != name]
+            raise ConfigError(
+                f"without cohort '{name}' the samples of {examples(others)} in use are all of one "
+                "class; add cohorts under cohorts.train, or widen samples.timepoints"
+            )
 
 
 def _refuse_unknown_exclusions(config: ExperimentConfig) -> None:
@@ -170,24 +202,23 @@ def _final_model(
     validations: Mapping[Standardisation, Validation],
     *,
     config: ExperimentConfig,
-    facts: Mapping[str, str],
+    facts: Mapping[str, Any],
 ) -> ResistanceModel:
     names = list(dataset.cohorts)
-    features, samples = dataset.features(names), dataset.samples
-    labelled = samples["resistant"].notna()
-    base_rate = float(samples["resistant"].mean())
+    features = dataset.features(names)
+    base_rate = float(dataset.samples["resistant"].mean())
     arms = {}
     for arm, validation in validations.items():
-        standardiser = None
+        samples = validation.samples
+        raw, standardiser = features.loc[samples.index], None
         if arm == "reference":
-            standardiser = ReferenceStandardiser().fit(features, cohorts=samples["cohort"])
-            X = standardiser.transform(features)
+            standardiser = ReferenceStandardiser().fit(raw, cohorts=samples["cohort"])
+            X = standardiser.transform(raw)
         else:
             X = standardise_in_cohort(
-                features,
-                cohorts=samples["cohort"],
-                min_cohort_size=config.features.min_cohort_size,
+                raw, cohorts=samples["cohort"], min_cohort_size=config.features.min_cohort_size
             )
+        labelled = samples["resistant"].notna()
         classifier = new_classifier(config, dataset.catalogue).fit(
             X[labelled],
             samples.loc[labelled, "resistant"].astype(int),
@@ -196,11 +227,25 @@ def _final_model(
         held_out = validation.loco.predictions.dropna(subset=["resistant"])
         calibrator = PlattCalibrator().fit(held_out["score"], held_out["resistant"])
         arms[arm] = ModelArm(classifier, calibrator, standardiser, base_rate)
+    figures = {arm: _held_out_figures(arm, found) for arm, found in validations.items()}
     return ResistanceModel(
         setting=config.setting,
         catalogue=dataset.catalogue,
         transformer=dataset.transformer(names),
         arms=arms,
         min_cohort_size=config.features.min_cohort_size,
-        facts={**facts, "training_cohorts": names, "base_rate": base_rate},
+        facts={**facts, "training_cohorts": names, "held_out": figures},
     )
+
+
+def _held_out_figures(arm: Standardisation, validation: Validation) -> dict[str, dict[str, str]]:
+    """Return how model and class prior did on cohorts held out, as text for reports."""
+    suffix = ARM_SUFFIX[arm]
+    found = {
+        "model": validation.estimates[f"loco{suffix}"],
+        "class prior": validation.estimates[f"baseline.prior.loco{suffix}"],
+    }
+    return {
+        name: {metric: interval_text(estimates[metric]) for metric in ("auroc", "brier", "ece")}
+        for name, estimates in found.items()
+    }

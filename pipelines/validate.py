@@ -9,14 +9,23 @@ from features.catalogue import Catalogue
 from features.reference import Standardisation
 from models.classifier import ResistanceClassifier
 from models.metrics import Estimate, evaluate_predictions
-from models.splits import Split
+from models.splits import Split, grouped_splits, leave_one_cohort_out_splits
 from models.validation import OutOfFold, predict_baselines, predict_out_of_fold
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 
-__all__ = ["ARMS", "ARM_SUFFIX", "Validation", "compare", "new_classifier", "validate"]
+__all__ = [
+    "ARMS",
+    "ARM_SUFFIX",
+    "Validation",
+    "compare",
+    "headline_rows",
+    "new_classifier",
+    "validate",
+]
 
 _THREADS = 2
+_RANKING = ("auroc", "auprc")
 ARMS: tuple[Standardisation, ...] = ("cohort", "reference")
 ARM_SUFFIX: Mapping[Standardisation, str] = {"cohort": "", "reference": "_reference"}
 """What a standardisation adds to metric prefixes and file names: 'loco', 'loco_reference'."""
@@ -28,18 +37,27 @@ class Validation:
 
     Attributes
     ----------
+    samples
+        The samples that took part.
+    splits
+        ``loco`` and ``grouped_cv``: the splits as they were used.
     loco, grouped
         Leave-one-cohort-out, and repeated patient-grouped folds (averaged over repeats).
     baselines
         Name → leave-one-cohort-out predictions on the same samples.
     estimates
         Metric prefix (``loco``, ``baseline.gep_18.loco``, ``grouped_cv`` …) → estimates.
+    sizes
+        Metric prefix → labelled samples with a score, the number behind each figure.
     """
 
+    samples: pd.DataFrame
+    splits: Mapping[str, Sequence[Split]]
     loco: OutOfFold
     grouped: pd.DataFrame
     baselines: Mapping[str, OutOfFold]
     estimates: Mapping[str, Mapping[str, Estimate]]
+    sizes: Mapping[str, int]
 
 
 def new_classifier(config: ExperimentConfig, catalogue: Catalogue) -> ResistanceClassifier:
@@ -52,19 +70,27 @@ def new_classifier(config: ExperimentConfig, catalogue: Catalogue) -> Resistance
 
 
 def validate(
-    dataset: Dataset,
-    *,
-    loco_splits: Sequence[Split],
-    folds: Sequence[Split],
-    config: ExperimentConfig,
-    standardisation: Standardisation,
+    dataset: Dataset, *, config: ExperimentConfig, standardisation: Standardisation
 ) -> Validation:
-    """Return out-of-fold predictions and figures of one standardisation."""
-    size = config.features.min_cohort_size
+    """Return out-of-fold predictions and figures of one standardisation.
+
+    Raises
+    ------
+    CohortError
+        The samples cannot be split: too few cohorts, or too few patients of a class.
+    """
+    size, samples = config.features.min_cohort_size, dataset.samples
+    loco_splits = leave_one_cohort_out_splits(samples)
+    folds = grouped_splits(
+        samples,
+        n_splits=config.validation.n_splits,
+        n_repeats=config.validation.n_repeats,
+        seed=config.seed,
+    )
 
     def predict(splits: Sequence[Split], *, attributions: bool) -> OutOfFold:
         return predict_out_of_fold(
-            dataset.samples,
+            samples,
             splits,
             features_of=dataset.features,
             make_classifier=lambda: new_classifier(config, dataset.catalogue),
@@ -76,7 +102,7 @@ def validate(
     loco = predict(loco_splits, attributions=True)
     grouped = _average_repeats(predict(folds, attributions=False).predictions)
     baselines = predict_baselines(
-        dataset.samples,
+        samples,
         loco_splits,
         scores=dataset.signature_scores(),
         standardisation=standardisation,
@@ -93,7 +119,12 @@ def validate(
         )
         for prefix, frame in predictions.items()
     }
-    return Validation(loco, grouped, baselines, estimates)
+    sizes = {
+        prefix: int((frame["score"].notna() & frame["resistant"].notna()).sum())
+        for prefix, frame in predictions.items()
+    }
+    splits = {"loco": loco_splits, "grouped_cv": folds}
+    return Validation(samples, splits, loco, grouped, baselines, estimates, sizes)
 
 
 def _average_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -104,24 +135,47 @@ def _average_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
-    """Return all estimates as one table; ``cohort`` is 'mean' (ranking) or 'pooled'."""
+    """Return all estimates as one table.
+
+    Columns ``predictor, scheme (loco, grouped_cv), standardisation, metric, cohort, value, low,
+    high``; ``cohort`` is 'mean' (ranking metrics) or 'pooled' (calibration) for all together.
+    """
     rows = []
     for arm, validation in validations.items():
         for prefix, estimates in validation.estimates.items():
-            predictor = prefix.split(".")[1] if prefix.startswith("baseline.") else "model"
-            scheme = "grouped_cv" if prefix.startswith("grouped_cv") else "loco"
             for name, estimate in estimates.items():
                 cohort, _, metric = name.rpartition(".")
-                pooled = "mean" if metric in ("auroc", "auprc") else "pooled"
                 rows.append(
                     {
-                        "predictor": predictor if scheme == "loco" else "model, grouped folds",
+                        "predictor": prefix.split(".")[1] if "." in prefix else "model",
+                        "scheme": "grouped_cv" if prefix.startswith("grouped_cv") else "loco",
                         "standardisation": arm,
                         "metric": metric,
-                        "cohort": cohort or pooled,
+                        "cohort": cohort or ("mean" if metric in _RANKING else "pooled"),
                         "value": estimate.value,
                         "low": estimate.low,
                         "high": estimate.high,
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def headline_rows(comparison: pd.DataFrame) -> list[list[str]]:
+    """Return the comparison over all held-out cohorts as rows of text.
+
+    Each row: predictor, then AUROC with interval, Brier score and expected calibration error,
+    cohort-relative and reference-relative.
+    """
+    chosen = comparison[
+        (comparison["scheme"] == "loco") & comparison["cohort"].isin(["mean", "pooled"])
+    ]
+    rows = []
+    for predictor, part in chosen.groupby("predictor", sort=False):
+        row = [str(predictor)]
+        for arm in ARMS:
+            own = part[part["standardisation"] == arm].set_index("metric")
+            value, low, high = (own[column].astype(float) for column in ("value", "low", "high"))
+            row.append(f"{value['auroc']:.3f} ({low['auroc']:.3f} to {high['auroc']:.3f})")
+            row += [f"{value[metric]:.3f}" for metric in ("brier", "ece")]
+        rows.append(row)
+    return rows

@@ -222,3 +222,10 @@ def test_a_feature_no_training_sample_had_stays_missing():
     found = ReferenceStandardiser().fit(train).transform(new)
     assert found["known"].notna().all()
     assert found["never"].isna().all()
+
+
+def test_a_sample_without_a_cohort_is_refused():
+    features = pd.DataFrame({"a": np.arange(20.0)})
+    cohorts = pd.Series(["x"] * 19 + [None])
+    with pytest.raises(CohortError, match=r"1 samples have no cohort: 19; .* one for each"):
+        standardise_in_cohort(features, cohorts=cohorts)

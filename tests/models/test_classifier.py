@@ -72,11 +72,17 @@ def test_a_patients_samples_weigh_as_one():
     weights = patient_weights(["p1", "p1", "p2", "p3"])
     np.testing.assert_allclose(weights, np.array([0.5, 0.5, 1.0, 1.0]) / 0.75)
     X, y = simulated_table(120)
-    twice = pd.concat([X, X], ignore_index=True)
-    labels = pd.concat([y, y], ignore_index=True)
-    patients = list(range(120)) * 2
-    weighted = ResistanceClassifier(min_child_samples=1).fit(twice, labels, groups=patients)
-    assert np.isfinite(weighted.decision_function(X)).all()
+    repeated = [*range(120), *range(40), *range(40)]
+    X3, y3 = X.iloc[repeated].reset_index(drop=True), y.iloc[repeated].reset_index(drop=True)
+    model = ResistanceClassifier(n_seeds=1)
+    grouped = model.fit(X3, y3, groups=repeated).decision_function(X)
+    by_hand = (
+        clone(model)
+        ._member(0, None)
+        .fit(X3.to_numpy(), y3, sample_weight=patient_weights(repeated))
+    )
+    np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy(), raw_score=True))
+    assert not np.array_equal(grouped, clone(model).fit(X3, y3).decision_function(X))
 
 
 def test_clone_and_skops_keep_the_model(tmp_path):

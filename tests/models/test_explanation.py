@@ -31,7 +31,7 @@ def test_attributions_equal_lightgbms_own_and_sum_to_the_log_odds():
 
 def test_mechanisms_are_sums_and_the_leading_ones_push_towards_resistance():
     values = pd.DataFrame([[0.4, 0.2, -0.9], [-0.1, -0.2, -0.3]], columns=["a", "b", "c"])
-    found = Attributions(values, pd.Series([0.0, 0.0]), values.notna())
+    found = Attributions(values, pd.Series([0.0, 0.0]), values)
     mechanisms = {"a": "one", "b": "one", "c": "two"}
     sums = found.by_mechanism(mechanisms)
     np.testing.assert_allclose(sums[["one", "two"]], [[0.6, -0.9], [-0.3, -0.3]])
@@ -43,8 +43,8 @@ def test_mechanisms_are_sums_and_the_leading_ones_push_towards_resistance():
 
 def test_a_missing_feature_never_names_its_mechanism():
     values = pd.DataFrame([[0.4, 0.2]], columns=["a", "b"])
-    measured = pd.DataFrame([[False, True]], columns=["a", "b"])
-    found = Attributions(values, pd.Series([0.0]), measured)
+    features = pd.DataFrame([[np.nan, 1.0]], columns=["a", "b"])
+    found = Attributions(values, pd.Series([0.0]), features)
     mechanisms = {"a": "one", "b": "two"}
     assert found.leading_mechanisms(mechanisms).iloc[0].tolist() == ["two", None, None]
     sums = found.by_mechanism(mechanisms)

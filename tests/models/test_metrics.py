@@ -51,6 +51,28 @@ def test_calibration_error_is_zero_for_bins_that_match_and_known_where_they_do_n
     assert expected_calibration_error(y, probability + 0.1, ones)[0] == pytest.approx(0.1)
 
 
+def test_calibration_error_does_not_depend_on_the_order_of_ties():
+    rng = np.random.default_rng(0)
+    probability = rng.choice([0.3, 0.5, 0.7], 90)
+    y = rng.integers(0, 2, 90).astype(float)
+    weights = rng.integers(0, 3, (5, 90)).astype(float)
+    order = np.lexsort((y, probability))
+    found = expected_calibration_error(y, probability, weights)
+    shuffled = expected_calibration_error(y[order], probability[order], weights[:, order])
+    np.testing.assert_allclose(found, shuffled)
+    alike = np.full(100, 0.5)
+    sorted_labels = np.repeat([0.0, 1.0], 50)
+    ones = np.ones((1, 100))
+    assert expected_calibration_error(sorted_labels, alike, ones)[0] == pytest.approx(0.0)
+
+
+def test_a_cohorts_interval_does_not_depend_on_the_cohorts_beside_it():
+    frame = predictions(120, effect=1.0, seed=2)
+    together = evaluate_predictions(frame, n_resamples=50, seed=0)["two.auroc"]
+    alone = evaluate_predictions(frame[frame["cohort"] == "two"], n_resamples=50, seed=0)
+    assert alone["auroc"] == together
+
+
 def test_a_patients_samples_are_drawn_together():
     patients = pd.Series(["p1", "p1", "p2", "p3"])
     weights = patient_resamples(patients, count=200, rng=np.random.default_rng(0))

@@ -42,7 +42,8 @@ def test_the_run_holds_what_the_design_names(demo_run, session_store):
     assert "baseline.gep_18.loco.auroc" in run.data.metrics
     for tag in ("git_commit", "lock_hash", "catalogue_version", "catalogue_hash"):
         assert run.data.tags[tag]
-    assert [d.dataset.name for d in run.inputs.dataset_inputs] != []
+    logged = {entry.dataset.name for entry in run.inputs.dataset_inputs}
+    assert logged == {"demo_counts", "demo_log2_tpm", "demo_tpm"}
     client = mlflow.MlflowClient()
     children = client.search_runs(
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'"

@@ -43,7 +43,10 @@ def test_calls_follow_threshold_and_coverage():
     table = pd.DataFrame(
         {"probability": [0.7, 0.65, 0.2, 0.9], "gene_coverage": [1.0, 1.0, 0.8, 0.3]}
     )
-    calls = _calls(table, threshold=0.65)
+    calls = _calls(table, threshold=0.65, background=None)
     assert calls["call"].tolist() == ["resistant", "resistant", "responsive", "uncertain"]
     assert "0.700 is at least 0.650" in calls["call_reason"].iloc[0]
     assert "only 30% of the catalogue's genes" in calls["call_reason"].iloc[3]
+    panel = _calls(table, threshold=0.65, background=0.04)
+    assert panel["call"].eq("uncertain").all()
+    assert "only 4% of the background genes" in panel["call_reason"].iloc[0]

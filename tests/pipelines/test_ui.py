@@ -74,10 +74,9 @@ def test_a_reviewer_sees_run_metrics_shap_figures_and_model(server, page, demo_r
     page.get_by_text("loco.auroc", exact=True).first.wait_for()
 
     page.goto(f"{base}/runs/{run.info.run_id}/artifacts/shap/beeswarm.png")
-    image = page.locator("img[src*='beeswarm'], img[src^='blob:']").first
-    image.wait_for()
+    page.get_by_text("shap/beeswarm.png").first.wait_for()
     page.wait_for_function(
-        "() => [...document.images].some(i => i.complete && i.naturalWidth > 400)"
+        "() => [...document.images].some(i => i.complete && i.naturalWidth > 700)"
     )
     page.screenshot(path=str(tmp_path / "shap.png"))
 

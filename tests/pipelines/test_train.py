@@ -1,0 +1,163 @@
+"""Training on simulated cohorts: what is refused, what is left out, what a failure leaves."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import CohortError, ConfigError
+from pipelines import run_log
+from pipelines.config import ExperimentConfig, load_experiment
+from pipelines.score import score_cohort
+from pipelines.simulate import simulate_cohorts
+from pipelines.tracking import load_model
+from pipelines.train import ingest_cohorts, train
+
+pytestmark = pytest.mark.slow
+
+DEMO = Path(__file__).resolve().parents[2] / "conf" / "experiments" / "demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohorts")
+    simulate_cohorts(folder, seed=7)
+    return folder
+
+
+@pytest.fixture
+def experiment(cohorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a maker of small experiments on the simulated cohorts, with a store of their own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def make(
+        *names: str, score: tuple[str, ...] = (), extra: tuple[str, ...] = ()
+    ) -> ExperimentConfig:
+        paths = {
+            key: ",".join(str(cohorts / f"{name}.yaml") for name in chosen)
+            for key, chosen in (("train", names), ("score", score))
+        }
+        overrides = [f"cohorts.{key}=[{listed}]" for key, listed in paths.items()]
+        overrides += ["validation.n_resamples=20", "classifier.n_estimators=20"]
+        overrides += ["classifier.n_seeds=1", "model.registered_name=small", *extra]
+        return load_experiment(DEMO, overrides=overrides)
+
+    return make
+
+
+def test_two_cohorts_are_enough_and_one_is_not(experiment):
+    result = train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
+    assert np.isfinite(result.metrics["loco.auroc"])
+    with pytest.raises(CohortError, match=r"at least two cohorts, got \['demo_counts'\]"):
+        train(experiment("demo_counts"), config_file=DEMO)
+
+
+def test_a_cohort_takes_part_once(experiment):
+    config = experiment("demo_counts", "demo_tpm", score=("demo_tpm",))
+    with pytest.raises(ConfigError, match="'demo_tpm' and 'demo_tpm' are the same"):
+        train(config, config_file=DEMO)
+
+
+def test_too_small_cohorts_are_named(experiment):
+    config = experiment("demo_counts", "demo_tpm", extra=("features.min_cohort_size=500",))
+    with pytest.raises(ConfigError, match=r"fewer than 500 samples.*demo_counts \(\d+\)"):
+        train(config, config_file=DEMO)
+
+
+def test_a_cohort_of_one_class_after_the_timepoints_is_refused(experiment, monkeypatch):
+    from pipelines import train as training
+
+    built = training.build_dataset
+
+    def one_class(*arguments, **options):
+        dataset = built(*arguments, **options)
+        rows = dataset.samples["cohort"] == "demo_tpm"
+        dataset.samples.loc[rows, "resistant"] = 1.0
+        return dataset
+
+    monkeypatch.setattr(training, "build_dataset", one_class)
+    with pytest.raises(ConfigError, match=r"without cohort 'demo_counts'.*are all of one class"):
+        train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
+
+
+def test_counts_without_lengths_stay_out_of_the_reference(experiment, cohorts, monkeypatch):
+    from pipelines import train as training
+
+    read = training.ingest_cohort
+
+    def without_lengths(config, **options):
+        cohort = read(config, **options)
+        if config.name == "demo_counts":
+            cohort.adata.uns["oncoresist"]["gene_lengths_known"] = False
+        return cohort
+
+    monkeypatch.setattr(training, "ingest_cohort", without_lengths)
+    result = train(experiment("demo_counts", "demo_tpm", "demo_log2_tpm"), config_file=DEMO)
+    assert "loco.demo_counts.auroc" in result.metrics
+    assert "loco_reference.demo_counts.auroc" not in result.metrics
+    assert "loco_reference.demo_tpm.auroc" in result.metrics
+    assert result.metrics["loco_reference.n"] < result.metrics["loco.n"]
+    with pytest.raises(ConfigError, match="fewer than two cohorts; name a table under gene_length"):
+        train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
+
+
+def test_a_run_that_fails_is_marked_so_and_never_the_champion(experiment, monkeypatch):
+    config = experiment("demo_counts", "demo_tpm")
+    first = train(config, config_file=DEMO)
+
+    def fail(*arguments, **options):
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr(run_log, "_log_held_out", fail)
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        train(config, config_file=DEMO)
+    client = mlflow.MlflowClient()
+    champion = client.get_model_version_by_alias("small", "champion")
+    assert str(champion.version) == first.model_version
+    experiment_id = mlflow.get_experiment_by_name(config.tracking.experiment).experiment_id
+    parents = [
+        run
+        for run in client.search_runs([experiment_id])
+        if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert sorted(run.info.status for run in parents) == ["FAILED", "FINISHED"]
+
+
+def test_scoring_a_training_cohort_is_told(experiment, cohorts):
+    config = experiment("demo_counts", "demo_tpm")
+    result = train(config, config_file=DEMO)
+    loaded = load_model(f"models:/small/{result.model_version}")
+    again, new = ingest_cohorts(
+        [str(cohorts / f"{name}.yaml") for name in ("demo_tpm", "demo_new")],
+        config,
+        config_file=DEMO,
+        labels_required=False,
+    )
+    scored = [
+        score_cohort(loaded.model, cohort, standardisation="auto", uri="x", version=None)
+        for cohort in (again, new)
+    ]
+    assert [found.in_sample for found in scored] == [True, False]
+    assert "was trained on this cohort" in scored[0].notes[0]
+    assert loaded.model.facts["held_out"]["cohort"]["model"]["brier"]
+
+
+def test_the_signature_of_the_served_model_asks_for_every_feature(experiment):
+    result = train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
+    model = mlflow.pyfunc.load_model(f"models:/small/{result.model_version}")
+    inputs = model.metadata.get_input_schema()
+    required = {column.name for column in inputs if column.required}
+    assert "b2m" in required
+    assert "cohort" not in required
+    example: pd.DataFrame = model.input_example
+    with pytest.raises(mlflow.exceptions.MlflowException, match="b2m"):
+        model.predict(example.drop(columns="b2m"))
+    files = {
+        file.name
+        for file in Path(
+            mlflow.artifacts.download_artifacts(f"models:/small/{result.model_version}")
+        ).iterdir()
+    }
+    assert "uv.lock" not in files
