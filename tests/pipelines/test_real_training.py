@@ -100,18 +100,25 @@ def test_no_patient_straddles_a_real_split(everyone):
     assert (several > 1).sum() > 30
 
 
-def test_labels_shuffled_within_cohorts_give_no_signal(everyone):
+@pytest.mark.parametrize(
+    ("scheme", "standardisation"),
+    [("loco", "cohort"), ("loco", "reference"), ("grouped", "cohort")],
+)
+def test_labels_shuffled_within_cohorts_give_no_signal(everyone, scheme, standardisation):
     signs = default_catalogue().signs("ici")
-    splits = leave_one_cohort_out_splits(everyone.samples)
     rng = np.random.default_rng(0)
     means = []
-    for _ in range(20):
+    for shuffle in range(20):
+        samples = shuffle_labels(everyone.samples, rng=rng)
+        splits = leave_one_cohort_out_splits(samples)
+        if scheme == "grouped":
+            splits = grouped_splits(samples, n_splits=5, n_repeats=1, seed=shuffle)
         null = predict_out_of_fold(
-            shuffle_labels(everyone.samples, rng=rng),
+            samples,
             splits,
             features_of=everyone.features,
             make_classifier=lambda: ResistanceClassifier(monotone_constraints=signs, n_jobs=2),
-            standardisation="cohort",
+            standardisation=standardisation,
             min_cohort_size=15,
             calibrate=False,
         )
@@ -138,15 +145,16 @@ def test_the_same_configuration_gives_identical_metrics_and_predictions(
     first, second = (train(config, config_file=ICI) for _ in range(2))
     assert dict(first.metrics) == dict(second.metrics)
     pd.testing.assert_frame_equal(first.comparison, second.comparison)
-    tables = [
-        pd.read_parquet(
-            mlflow.artifacts.download_artifacts(
-                run_id=result.run_id, artifact_path="predictions/loco.parquet"
+    for name in ("loco", "loco_reference", "grouped_cv", "baseline.impres"):
+        tables = [
+            pd.read_parquet(
+                mlflow.artifacts.download_artifacts(
+                    run_id=result.run_id, artifact_path=f"predictions/{name}.parquet"
+                )
             )
-        )
-        for result in (first, second)
-    ]
-    pd.testing.assert_frame_equal(*tables)
+            for result in (first, second)
+        ]
+        pd.testing.assert_frame_equal(*tables)
 
 
 def run_command(*arguments: str, cwd: Path, store: str) -> None:
