@@ -17,7 +17,9 @@ help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 environment:  ## Make .venv from uv.lock
-	@$(UV) --version >/dev/null 2>&1 || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet uv
+	@$(UV) --version >/dev/null 2>&1 \
+	  || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet uv \
+	  || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --break-system-packages uv
 	@$(UV) sync --frozen --quiet
 
 demo: environment  ## Simulate cohorts, train, score, report

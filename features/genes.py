@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from features.catalogue import Catalogue
 
-__all__ = ["GeneTranslation", "looks_like_genes", "translate_symbols"]
+__all__ = ["GeneTranslation", "count_genes", "translate_symbols"]
 
 _ENSEMBL = re.compile(r"^ENSG\d{11}(\.\d+)?$")
 
@@ -59,7 +59,7 @@ def translate_symbols(identifiers: Sequence[str], *, catalogue: Catalogue) -> Ge
     return GeneTranslation(tuple(symbols), rescued, tuple(left_alone))
 
 
-def looks_like_genes(labels: Sequence[str], *, catalogue: Catalogue) -> int:
+def count_genes(labels: Sequence[str], *, catalogue: Catalogue) -> int:
     """Return how many of ``labels`` are catalogue genes (approved or alias) or Ensembl ids."""
     known = {gene.symbol for gene in catalogue.genes}
     known.update(alias for gene in catalogue.genes for alias in gene.aliases)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 import skops.io
 from scipy.special import expit
@@ -214,5 +213,5 @@ def _load_arm(path: Path, threshold: float) -> ModelArm:
         classifier=parts["classifier"],
         calibrator=parts["calibrator"],
         standardiser=parts.get("standardiser"),
-        threshold=float(np.float64(threshold)),
+        threshold=float(threshold),
     )

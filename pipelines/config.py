@@ -255,9 +255,11 @@ class CohortConfig(_Section):
     survival: SurvivalConfig = SurvivalConfig()
 
     @model_validator(mode="after")
-    def _pseudocount_needs_unit(self) -> Self:
+    def _settings_fit_together(self) -> Self:
         if self.pseudocount is not None and self.unit != "log2_tpm":
             raise ValueError("pseudocount goes with unit: log2_tpm")
+        if self.labels.stable_disease == "pfs6" and self.survival.pfs is None:
+            raise ValueError("labels.stable_disease: pfs6 needs the columns under survival.pfs")
         return self
 
 

@@ -122,13 +122,14 @@ def ingest_cohort(
     except CohortError as error:
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     adata.uns["oncoresist"] |= {
-        "label_rule": f"RECIST, else response; stable disease {config.labels.stable_disease}",
+        "label_rule": f"RECIST, else response; {config.labels.model_dump_json()}",
         "gene_lengths_known": table.lengths_known
         and (finding.unit != "counts" or lengths is not None),
         "notes": [*notes, *_quality_notes(adata, table, finding, lengths)],
     }
     report = check_cohort(adata, labels_required=labels_required, catalogue=catalogue)
     report.raise_if_faulty(f"cohort '{config.name}' ({path})")
+    adata.uns["oncoresist"]["report"] = list(report.notes)
     for note in report.notes:
         _LOG.info("%s: %s", config.name, note)
     read = [path]

@@ -11,7 +11,7 @@ from features.labels import (
     survival_months,
 )
 from pipelines.config import CohortConfig, ColumnNames, SurvivalColumn
-from pipelines.text_tables import NOT_MEASURED
+from pipelines.text_tables import EMPTY_CELLS
 
 __all__ = ["build_observations"]
 
@@ -127,7 +127,7 @@ def _patients(
         notes.append("no patient ids: every sample counts as a patient of its own")
         return obs["sample_id"]
     patients = joined[columns.patient_id]
-    unknown = patients.isin(NOT_MEASURED)
+    unknown = patients.isin(EMPTY_CELLS)
     if unknown.any():
         notes.append(
             f"{int(unknown.sum())} samples without a patient id count as patients of their own: "

@@ -9,7 +9,7 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.cohort import cohort_facts, dense_expression
 from features.errors import CohortError
-from features.genes import looks_like_genes
+from features.genes import count_genes
 from pipelines.files import is_file
 from pipelines.read_tables import ExpressionTable, refuse_repeated_samples
 
@@ -41,7 +41,7 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     if adata.X is None:
         raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
     refuse_repeated_samples([str(name) for name in adata.obs_names], path)
-    if not looks_like_genes(adata.var_names, catalogue=catalogue) and looks_like_genes(
+    if not count_genes(adata.var_names, catalogue=catalogue) and count_genes(
         adata.obs_names, catalogue=catalogue
     ):
         raise CohortError(f"{path} has genes in obs and samples in var; write adata.T instead")

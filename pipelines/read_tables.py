@@ -10,8 +10,8 @@ import pandas as pd
 
 from features.catalogue import Catalogue
 from features.errors import CohortError, examples
-from features.genes import looks_like_genes
-from pipelines.text_tables import NOT_MEASURED, read_text_table
+from features.genes import count_genes
+from pipelines.text_tables import EMPTY_CELLS, read_text_table
 
 __all__ = [
     "ExpressionTable",
@@ -112,8 +112,8 @@ def _take_annotation(
 def _orientation(
     asked: Orientation, rows: list[str], columns: list[str], catalogue: Catalogue, path: Path
 ) -> tuple[str, str]:
-    in_rows = looks_like_genes(rows, catalogue=catalogue)
-    in_columns = looks_like_genes(columns, catalogue=catalogue)
+    in_rows = count_genes(rows, catalogue=catalogue)
+    in_columns = count_genes(columns, catalogue=catalogue)
     if asked != "auto":
         there, elsewhere = in_rows, in_columns
         if asked == "samples_in_rows":
@@ -135,7 +135,7 @@ def _orientation(
 
 
 def _require_header(names: Sequence[str], catalogue: Catalogue, path: Path) -> None:
-    if looks_like_genes(names[:1], catalogue=catalogue):
+    if count_genes(names[:1], catalogue=catalogue):
         raise CohortError(
             f"{path}: the first line begins with the gene '{names[0]}': it is no header; add a "
             "line with the sample ids above it"
@@ -149,7 +149,7 @@ def _numbers(
     converted = {}
     for position, column in text.items():
         cells = column.astype("string").str.strip()
-        cells = cells.mask(cells.isin(NOT_MEASURED))
+        cells = cells.mask(cells.isin(EMPTY_CELLS))
         numbers = pd.to_numeric(cells, errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & cells.notna())
         if len(wrong):

@@ -16,6 +16,7 @@ from scipy.special import expit
 from features.catalogue import default_catalogue
 from features.errors import ConfigError, ModelError
 from pipelines.config import CohortConfig
+from pipelines.files import replaced_when_done
 
 __all__ = ["Finding", "SimulatedTruth", "judge_demo", "simulate_cohorts"]
 
@@ -234,16 +235,14 @@ def _write_h5ad(path: Path, cohort: _Cohort) -> None:
         obs=cohort.clinical[["patient_id", "response", "recist"]],
         var=cohort.lengths.to_frame(),
     )
-    partial = path.with_name(f".{path.name}.partial")
-    adata.write_h5ad(partial, compression="gzip")
-    partial.replace(path)
+    with replaced_when_done(path) as temporary:
+        adata.write_h5ad(temporary, compression="gzip")
 
 
 def _write_text(path: Path, text: str) -> None:
     raw = text.encode()
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(gzip.compress(raw, 6, mtime=0) if path.suffix == ".gz" else raw)
-    partial.replace(path)
+    with replaced_when_done(path) as temporary:
+        temporary.write_bytes(gzip.compress(raw, 6, mtime=0) if path.suffix == ".gz" else raw)
 
 
 def judge_demo(

@@ -16,9 +16,9 @@ import pandas as pd
 from features.errors import CohortError, examples
 from pipelines.files import is_file
 
-__all__ = ["NOT_MEASURED", "read_text_table"]
+__all__ = ["EMPTY_CELLS", "read_text_table"]
 
-NOT_MEASURED = ("", "NA", "na", "NaN", "nan", "N/A", "n/a", "#N/A", "<NA>", "None", "null", "NULL")
+EMPTY_CELLS = ("", "NA", "na", "NaN", "nan", "N/A", "n/a", "#N/A", "<NA>", "None", "null", "NULL")
 """Cells that mean: not measured."""
 _SEPARATORS = ("\t", ",", ";")
 _NOT_TEXT = {
@@ -149,7 +149,7 @@ def _is_number_text(cell: str) -> bool:
     try:
         float(cell.strip('" ') or "nan")
     except ValueError:
-        return cell.strip('" ') in NOT_MEASURED
+        return cell.strip('" ') in EMPTY_CELLS
     return True
 
 
@@ -166,7 +166,7 @@ def read_text_table(path: Path, *, text: bool) -> tuple[pd.DataFrame, list[str]]
     """
     layout = _layout(path)
     columns = list(range(layout.width))
-    missing = {column: list(NOT_MEASURED) for column in columns[1:]}
+    missing = {column: list(EMPTY_CELLS) for column in columns[1:]}
     with _reading(path), _open_text(path) as handle:
         for _ in range(layout.lines):
             next(handle)

@@ -3,7 +3,7 @@
 import pytest
 
 from features.catalogue import Catalogue
-from features.genes import looks_like_genes, translate_symbols
+from features.genes import count_genes, translate_symbols
 
 
 def test_earlier_symbols_become_the_approved_ones(catalogue: Catalogue) -> None:
@@ -60,6 +60,6 @@ def test_genes_are_told_from_samples_by_symbols_aliases_and_ensembl_ids(
     catalogue: Catalogue,
 ) -> None:
     genes = ["B2M", "C10orf54", "ENSG00000085563", "ENSG00000085563.17"]
-    assert looks_like_genes(genes, catalogue=catalogue) == 4
+    assert count_genes(genes, catalogue=catalogue) == 4
     samples = ["Pt1_Pre", "ENSG1", "ENSG00000085563x", "GSM2445716", "sample b2m"]
-    assert looks_like_genes(samples, catalogue=catalogue) == 0
+    assert count_genes(samples, catalogue=catalogue) == 0
