@@ -147,7 +147,15 @@ def _value_faults(adata: ad.AnnData) -> list[str]:
         faults.append(f"X is not log1p of CPM or TPM: its highest value is {highest:.4g}")
     unmeasured = np.isnan(values).all(axis=1)
     flat = ~unmeasured & (np.nanmax(values, axis=1, initial=-np.inf) <= 0)
-    for what, samples in (("no measured gene", unmeasured), ("no expressed gene", flat)):
+    constant = ~unmeasured & ~flat & (values.shape[1] > 1)
+    constant &= np.nanmax(values, axis=1, initial=-np.inf) == np.nanmin(
+        values, axis=1, initial=np.inf
+    )
+    for what, samples in (
+        ("no measured gene", unmeasured),
+        ("no expressed gene", flat),
+        ("the same value in every gene", constant),
+    ):
         if samples.any():
             faults.append(f"samples with {what}: {examples(adata.obs_names[samples])}")
     return faults

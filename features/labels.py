@@ -86,7 +86,7 @@ def label_resistance(clinical: pd.DataFrame, *, rule: LabelRule, where: str) -> 
         raise CohortError(
             f"{where}: {len(unknown)} unknown response labels {sorted(unknown)[:5]} (samples "
             f"{examples(samples)}); known: CR, PR, SD, PD, R, NR, N, DCB, NDB, yes, no. "
-            "Map them in the cohort's configuration under labels"
+            "Map them under labels in a cohort YAML (score takes it by --cohort)"
         )
     resistant = labels.map(lambda value: _OUTCOME[meaning.get(value, "missing")]).astype(float)
     stable = labels.map(lambda value: meaning.get(value, "missing") == "stable").astype(bool)

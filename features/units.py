@@ -104,16 +104,18 @@ def _detect_log_unit(
     values: NDArray[np.float64], *, low: float, on_floor: int, seen: str
 ) -> UnitFinding:
     if np.isneginf(values).any():
+        _refuse_centred(np.where(np.isneginf(values), np.nan, values), seen=seen)
         return UnitFinding("log2_tpm", 0.0, f"{seen}, zeros as minus infinity: no pseudo-count")
     floor_share = on_floor / np.isfinite(values).sum()
     seen = f"{seen}, {floor_share:.2%} of values on the minimum"
     shared_floor = on_floor > 1 and floor_share >= _SHARED_FLOOR
     # z-scores clipped at -3 or -10 share a floor too: enough samples tell them by their means
-    telling = not shared_floor or values.shape[0] >= _FEWEST_FOR_MEANS
-    if low < 0 and telling and _is_centred(values):
+    if low < 0 and (not shared_floor or values.shape[0] >= _FEWEST_FOR_MEANS):
+        _refuse_centred(values, seen=seen, floorless=not shared_floor)
+    if _is_scaled_per_gene(values):
         raise CohortError(
-            f"expression is centred per gene ({seen}): ranks within a sample mean nothing there; "
-            "give the values before centring or z-scoring"
+            f"expression is scaled per gene ({seen}, most genes reach the same highest value): "
+            "ranks within a sample mean nothing there; give the values before scaling"
         )
     if low < 0 and shared_floor:
         constant = float(np.exp2(low))  # as in to_linear, so that the floor becomes exactly zero
@@ -134,6 +136,27 @@ def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
     )
     unit: Unit = "log2_tpm" if spread["log2"] <= spread["ln"] else "ln_tpm"
     return UnitFinding(unit, 1.0, found)
+
+
+def _refuse_centred(values: NDArray[np.float64], *, seen: str, floorless: bool = False) -> None:
+    """Refuse z-scores: genes average to zero, or, without a floor, all values together do."""
+    around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
+    if _is_centred(values) or (floorless and around_zero):
+        raise CohortError(
+            f"expression is centred per gene ({seen}): ranks within a sample mean nothing there; "
+            "give the values before centring or z-scoring"
+        )
+
+
+def _is_scaled_per_gene(values: NDArray[np.float64]) -> bool:
+    if values.shape[0] < _FEWEST_FOR_MEANS or values.shape[1] < _FEWEST_FOR_MEANS:
+        return False
+    with np.errstate(all="ignore"):
+        highest, lowest = np.fmax.reduce(values, axis=0), np.fmin.reduce(values, axis=0)
+    varying = highest > lowest
+    if not varying.any():
+        return False
+    return bool(np.mean(highest[varying] == highest[varying].max()) > 0.5)
 
 
 def _is_centred(values: NDArray[np.float64]) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -29,6 +29,7 @@ app = typer.Typer(
 _OUT = Console()
 _ERROR = Console(stderr=True)
 USER_ERROR = 2
+INTERRUPTED = 130
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, a.b=value; may repeat.")
@@ -44,6 +45,8 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     app()
 
@@ -57,6 +60,19 @@ def _user_errors() -> Iterator[None]:
     except OncoResistError as error:
         _ERROR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(USER_ERROR) from error
+    except KeyboardInterrupt as error:
+        _ERROR.print("interrupted: the champion is what it was before", style="yellow")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """Show the stage under way: a spinner on a terminal, a line each where output is piped."""
+    if not _OUT.is_terminal:
+        yield lambda stage: _OUT.print(f"… {stage}", highlight=False)
+        return
+    with _OUT.status("starting") as status:
+        yield lambda stage: status.update(stage)
 
 
 @app.command()
@@ -70,10 +86,8 @@ def train(
         from pipelines.train import train as run_training
 
         config = load_experiment(experiment, overrides=overrides or [])
-        with _OUT.status("starting") as status:
-            result = run_training(
-                config, config_file=experiment, progress=lambda stage: status.update(stage)
-            )
+        with _stages() as progress:
+            result = run_training(config, config_file=experiment, progress=progress)
         _print_training(result)
 
 
@@ -86,6 +100,9 @@ def score(
     expression: Annotated[Path | None, typer.Option(help="Expression (CSV or TSV, gz).")] = None,
     clinical: Clinical = None,
     cohort: Annotated[Path | None, typer.Option(help="Cohort YAML, conf/cohorts/x.yaml.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the cohort, where no YAML says it.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the outputs.")] = Path("scored"),
     standardisation: Annotated[
         Literal["auto", "cohort", "reference"],
@@ -102,7 +119,7 @@ def score(
 
         require_folder(output)
         open_store(default_store(project_folder(cohort), uri=tracking_uri(cohort)))
-        ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort)
+        ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort, name=name)
         loaded = load_model(model)
         scored = score_cohort(
             loaded.model,
@@ -115,11 +132,15 @@ def score(
         write_report(scored, loaded, output / "report.html")
     for note in scored.notes:
         _ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    calls = scored.predictions["call"].value_counts().to_dict()
+    calls = scored.predictions["call"].value_counts()
+    counted = ", ".join(f"{count} {call}" for call, count in calls.items())
     _OUT.print(
         f"{len(scored.predictions)} samples scored, "
-        f"{scored.predictions['standardisation'].iloc[0]}-relative: {calls}"
+        f"{scored.predictions['standardisation'].iloc[0]}-relative: {counted}"
     )
+    unsure = scored.predictions.loc[scored.predictions["call"] == "uncertain", "call_reason"]
+    for reason in unsure.unique()[:3]:
+        _OUT.print(f"uncertain: {reason}", highlight=False, soft_wrap=True, markup=False)
     for name in ("predictions.parquet", "predictions.csv", "attributions.parquet", "report.html"):
         _OUT.print(f"  {output / name}", highlight=False, soft_wrap=True, markup=False)
 
@@ -131,6 +152,8 @@ def check(
 ) -> None:
     """Read a cohort and say what was found; exit 2 with every fault if it cannot be used."""
     with _user_errors():
+        from features.catalogue import default_catalogue
+
         if file.suffix in (".yaml", ".yml"):
             cohort = _ingest(None, expression=None, clinical=clinical, cohort=file)
         else:
@@ -142,6 +165,9 @@ def check(
         f"labels: {int((labels == 1).sum())} resistant, {int((labels == 0).sum())} responsive, "
         f"{int(labels.isna().sum())} without"
     )
+    genes = default_catalogue().gene_symbols
+    found = sum(gene in adata.var_names for gene in genes)
+    _OUT.print(f"catalogue genes in the file: {found} of {len(genes)} ({found / len(genes):.0%})")
     for note in cohort.report.notes:
         _OUT.print(f"- {note}", highlight=False, soft_wrap=True, markup=False)
 
@@ -156,8 +182,8 @@ def demo(
         from pipelines.files import require_folder
 
         require_folder(output)
-        with _OUT.status("starting") as status:
-            result = run_demo(output, progress=lambda stage: status.update(stage))
+        with _stages() as progress:
+            result = run_demo(output, progress=progress)
     _print_training(result.training)
     table = Table("planted in the simulation", "expected", "seen", "", title="Did SHAP find it?")
     for finding in result.findings:
@@ -180,7 +206,7 @@ def demo(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of the store in use, on this machine only."""
     with _user_errors():
@@ -188,12 +214,20 @@ def ui(
         from pipelines.serve import serve_ui
         from pipelines.tracking import default_store
 
-        _OUT.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it)")
+        _OUT.print(
+            f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it); choose 'Model training' top "
+            "left to see experiments, runs and models"
+        )
         sys.exit(serve_ui(default_store(project_folder(), uri=tracking_uri()), port=port))
 
 
 def _ingest(
-    file: Path | None, *, expression: Path | None, clinical: Path | None, cohort: Path | None
+    file: Path | None,
+    *,
+    expression: Path | None,
+    clinical: Path | None,
+    cohort: Path | None,
+    name: str | None = None,
 ) -> "IngestedCohort":
     """Return the cohort named in one of the three ways."""
     from features.errors import ConfigError
@@ -211,8 +245,10 @@ def _ingest(
             "--cohort conf/cohorts/x.yaml"
         )
     if cohort is None:
-        config = _ad_hoc(given[0].resolve(), clinical)
+        config = _ad_hoc(given[0].resolve(), clinical, name)
         return ingest_cohort(config, root=Path("/"), labels_required=False)
+    if name is not None:
+        raise ConfigError("--name goes with an expression file; a cohort YAML says its own name")
     config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
     if clinical is not None:
         config = config.model_copy(update={"clinical": str(clinical.resolve())})
@@ -220,13 +256,13 @@ def _ingest(
     return ingest_cohort(config, root=root, labels_required=False)
 
 
-def _ad_hoc(expression: Path, clinical: Path | None) -> "CohortConfig":
+def _ad_hoc(expression: Path, clinical: Path | None, name: str | None) -> "CohortConfig":
     """Return the configuration of a cohort named on the command line alone."""
     import re
 
     from pipelines.config import CohortConfig
 
-    stem = expression.name.split(".")[0]
+    stem = name or expression.name.split(".")[0]
     return CohortConfig(
         name=re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-") or "cohort",
         expression=str(expression),

@@ -169,12 +169,23 @@ class ExperimentConfig(_Section):
     tracking: TrackingConfig = TrackingConfig()
     model: ModelConfig
 
+    @model_validator(mode="after")
+    def _name_belongs_to_setting(self) -> Self:
+        named = self.model.registered_name.removeprefix("oncoresist-")
+        if named in ("ici", "adc", "hcc", "sclc") and named != self.setting:
+            raise ValueError(
+                f"model.registered_name 'oncoresist-{named}' belongs to setting {named}, not "
+                f"{self.setting}; name the model otherwise"
+            )
+        return self
+
 
 class ColumnNames(_Section):
     """Columns of the clinical table; those left at their default may be absent."""
 
     sample_id: str | None = None
-    """Null: the column that shares most values with the expression file's samples."""
+    """Null: ``sample_id`` where there is such a column, else the one that shares most values with
+    the expression file's samples; the column used is noted."""
     patient_id: str = "patient_id"
     response: str = "response"
     recist: str = "recist"

@@ -143,8 +143,11 @@ def reliability(predictions: Mapping[str, pd.DataFrame], *, title: str) -> Figur
         bins = np.array_split(np.arange(len(usable)), min(N_BINS, len(usable)))
         points = [usable.iloc[members][["probability", "resistant"]].mean() for members in bins]
         table = pd.DataFrame(points)
-        axes.plot(table["probability"], table["resistant"], "o-", color=colour, label=name)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed resistant")
+        axes.plot(table["probability"], table["resistant"], "o", color=colour, label=name)
+    every = pd.concat([frame["probability"] for frame in predictions.values()])
+    margin = 0.1 * float(np.ptp(every)) + 0.02
+    axes.set_xlim(max(0.0, every.min() - margin), min(1.0, every.max() + margin))
+    axes.set(ylim=(0, 1), xlabel="predicted probability", ylabel="observed resistant")
     axes.set_title(title, fontsize=11)
     axes.legend(fontsize=8)
     figure.tight_layout()

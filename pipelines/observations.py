@@ -15,6 +15,8 @@ from pipelines.text_tables import EMPTY_CELLS
 
 __all__ = ["build_observations"]
 
+_SAMPLE_ID = "sample_id"
+
 
 def build_observations(
     index: pd.Index,
@@ -79,6 +81,8 @@ def _join(
     index: pd.Index, clinical: pd.DataFrame, *, config: CohortConfig, notes: list[str]
 ) -> pd.DataFrame:
     key = _key_column(index, clinical, config)
+    matched = int(index.isin(clinical[key]).sum())
+    notes.append(f"clinical table joined on column '{key}': {matched} of {len(index)} samples")
     for name in sorted(config.columns.model_fields_set - {"sample_id"}):
         if getattr(config.columns, name) not in clinical:
             raise CohortError(
@@ -90,7 +94,7 @@ def _join(
     if len(repeated):
         raise CohortError(
             f"cohort '{config.name}': {len(repeated)} samples have several rows in the clinical "
-            f"table: {examples(repeated)}; give one row per sample"
+            f"table (column '{key}'): {examples(repeated)}; give one row per sample"
         )
     unmatched = index[~index.isin(clinical[key])]
     if len(unmatched):
@@ -109,13 +113,14 @@ def _key_column(index: pd.Index, clinical: pd.DataFrame, config: CohortConfig) -
             f"cohort '{config.name}': the clinical table has no column '{stated}' "
             f"(columns.sample_id); its columns: {examples(clinical.columns, most=10)}"
         )
-    key = stated or max(overlap, key=lambda name: overlap[name])
+    named = stated or (_SAMPLE_ID if _SAMPLE_ID in overlap else None)
+    unique = [name for name in overlap if not clinical[name].duplicated().any()]
+    key = named or max(unique or list(overlap), key=lambda name: overlap[name])
     if overlap[key] == 0:
-        shown = key if stated else str(clinical.columns[0])
         raise CohortError(
             f"cohort '{config.name}': no sample of the expression file ({examples(index)}) is in "
-            f"the clinical table (column '{shown}': {examples(clinical[shown])}); the ids must "
-            "be spelled alike, or name the id column under columns.sample_id"
+            f"the clinical table (column '{key}': {examples(clinical[key])}); the ids must "
+            "be spelled alike, or name the id column under columns.sample_id in a cohort YAML"
         )
     return key
 

@@ -121,7 +121,7 @@ def _orientation(
         if there == 0 < elsewhere:
             raise CohortError(
                 f"{path}: orientation {asked} is stated, but the genes stand the other way round "
-                f"({in_rows} catalogue genes in the rows, {in_columns} in the columns); correct "
+                f"({in_rows} known genes in the rows, {in_columns} in the columns); correct "
                 "orientation, or set it to auto"
             )
         return asked, f"{asked} (stated)"
@@ -131,7 +131,7 @@ def _orientation(
             f"{examples(columns)}); genes must be HGNC symbols such as CD274 or B2M"
         )
     way = "genes_in_rows" if in_rows >= in_columns else "samples_in_rows"
-    return way, f"{way} ({in_rows} catalogue genes in the rows, {in_columns} in the columns)"
+    return way, f"{way} ({in_rows} known genes in the rows, {in_columns} in the columns)"
 
 
 def _require_header(names: Sequence[str], catalogue: Catalogue, path: Path) -> None:

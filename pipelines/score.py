@@ -136,6 +136,12 @@ def choose_standardisation(
                 f"{min_cohort_size}: use --standardisation reference"
             )
         return "cohort"
+    if not cohort.reference_offered and size >= min_cohort_size:
+        raise CohortError(
+            f"cohort '{cohort.name}' holds raw counts without gene lengths: they cannot be "
+            "compared with the training reference; use --standardisation cohort, or give "
+            "gene_lengths"
+        )
     if not cohort.reference_offered:
         raise CohortError(
             f"cohort '{cohort.name}' holds raw counts without gene lengths: they can only be "

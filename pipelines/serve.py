@@ -1,11 +1,17 @@
 """The MLflow UI as a process of its own."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 
+from features.errors import ConfigError
 from pipelines.tracking import Store, open_store
 
 __all__ = ["serve_ui", "ui_command"]
+
+_GRACE_SECONDS = 15
 
 
 def ui_command(store: Store, *, port: int) -> list[str]:
@@ -17,9 +23,43 @@ def ui_command(store: Store, *, port: int) -> list[str]:
 
 
 def serve_ui(store: Store, *, port: int) -> int:
-    """Serve the UI until it is interrupted; return the exit code."""
+    """Serve the UI until it is interrupted or ended; return the exit code.
+
+    Raises
+    ------
+    ConfigError
+        There is no store, or the port is taken.
+    """
     open_store(store)
+    _refuse_taken(port)
+    server = subprocess.Popen(ui_command(store, port=port), start_new_session=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return subprocess.run(ui_command(store, port=port), check=False).returncode
+        return server.wait()
     except KeyboardInterrupt:
         return 0
+    finally:
+        _end(server)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} on this machine cannot be used ({error.strerror}); choose another "
+                "with --port"
+            ) from error
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """End the server with all its workers."""
+    if server.poll() is not None:
+        return
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(timeout=_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)

@@ -55,11 +55,6 @@ def default_store(project: Path, *, uri: str | None = None) -> Store:
     """Return the store in use: ``uri``, else MLFLOW_TRACKING_URI, else ``mlruns/mlflow.db``.
 
     A SQLite store keeps its artifacts in the folder ``artifacts`` beside its file.
-
-    Raises
-    ------
-    ConfigError
-        The folder of a SQLite store cannot be made.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if chosen is None:
@@ -67,28 +62,30 @@ def default_store(project: Path, *, uri: str | None = None) -> Store:
     if not chosen.startswith(_SQLITE):
         return Store(chosen, None)
     folder = Path(chosen.removeprefix(_SQLITE)).resolve().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"the MLflow store {chosen} cannot be made: {error}; check tracking.uri and "
-            "MLFLOW_TRACKING_URI"
-        ) from error
     return Store(chosen, (folder / "artifacts").as_uri())
 
 
 def open_store(store: Store, *, experiment: str | None = None) -> None:
-    """Point MLflow at a store and make the experiment if need be.
+    """Point MLflow at a store; with ``experiment``, make store and experiment if need be.
 
     Raises
     ------
     ConfigError
-        The store does not answer.
+        The store does not answer, or, without ``experiment``, there is none.
     """
+    file = Path(store.uri.removeprefix(_SQLITE)) if store.uri.startswith(_SQLITE) else None
+    if experiment is None and file is not None and not file.is_file():
+        raise ConfigError(
+            f"there is no MLflow store {file}; train a model first, or set tracking.uri or "
+            "MLFLOW_TRACKING_URI"
+        )
     try:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(store.uri)
         mlflow.set_registry_uri(store.uri)
         if experiment is None:
+            mlflow.MlflowClient().search_experiments(max_results=1)
             return
         if mlflow.get_experiment_by_name(experiment) is None:
             location = f"{store.artifacts}/{experiment}" if store.artifacts else None
@@ -221,8 +218,8 @@ def load_model(uri: str) -> LoadedModel:
     except (MlflowException, OSError, ImportError) as error:
         raise ModelError(
             f"no model '{uri}' in the store {mlflow.get_tracking_uri()} ({error}); registered "
-            f"models: {examples(_registered()) or 'none'}; train one with "
-            "`oncoresist train conf/experiments/ici.yaml`"
+            f"models: {examples(_registered()) or 'none'} (write models:/NAME@champion); train "
+            "one with `oncoresist train conf/experiments/ici.yaml`"
         ) from error
     found = sorted(folder.glob("artifacts/*/model.json"))
     if not found:

@@ -184,3 +184,11 @@ def test_messages_show_five_examples_and_how_many_more() -> None:
     assert examples(range(5)) == "0, 1, 2, 3, 4"
     assert examples(range(17)) == "0, 1, 2, 3, 4 and 12 more"
     assert examples([]) == ""
+
+
+def test_a_sample_with_one_value_in_every_gene_is_a_fault(make_cohort):
+    cohort = make_cohort(4)
+    cohort.X[2] = 3.2
+    faults = check_cohort(cohort).faults
+    assert len(faults) == 1
+    assert "the same value in every gene: synthetic_s2" in faults[0]

@@ -112,7 +112,7 @@ def test_an_unknown_label_is_refused_with_its_samples_and_the_mend() -> None:
     with pytest.raises(
         CohortError,
         match=r"cohort 'x': 2 unknown response labels \['MAYBE', 'MIXED'\] \(samples s1, s3, s2\); "
-        r"known: .* Map them in the cohort's configuration under labels",
+        r"known: .* Map them under labels in a cohort YAML",
     ):
         labelled(response=["CR", "maybe", "mixed", "Maybe"])
 

@@ -207,3 +207,17 @@ def test_a_gene_not_measured_stays_missing_on_the_linear_scale(unit: str) -> Non
     finding = UnitFinding(unit, 1.0 if unit == "log2_tpm" else 0.0, "stated", stated=True)  # type: ignore[arg-type]
     linear = to_linear(np.array([[np.nan, 0.0, 3.0]]), finding)
     np.testing.assert_array_equal(np.isnan(linear), [[True, False, False]])
+
+
+def test_z_scores_are_refused_with_infinities_few_samples_and_scaled_genes():
+    rng = np.random.default_rng(0)
+    log2 = rng.normal(rng.normal(3, 3, 400), 1.5, (41, 400))
+    z = (log2 - log2.mean(axis=0)) / log2.std(axis=0)
+    with_infinity = z.copy()
+    with_infinity[0, 0] = -np.inf
+    for values in (z, z[:5], z[:1], with_infinity):
+        with pytest.raises(CohortError, match="centred per gene"):
+            detect_unit(values)
+    scaled = (log2 - log2.min(axis=0)) / np.ptp(log2, axis=0)
+    with pytest.raises(CohortError, match="scaled per gene"):
+        detect_unit(scaled)

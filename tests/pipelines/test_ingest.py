@@ -819,3 +819,27 @@ def test_counts_without_lengths_stay_so_when_written_and_read_again(tmp_path, ca
     again = ingest_cohort(config, root=tmp_path, labels_required=False)
     assert not first.reference_offered
     assert not again.reference_offered
+
+
+def test_a_column_named_sample_id_is_the_key_whatever_else_matches(tmp_path, catalogue) -> None:
+    genes = list(catalogue.gene_symbols)
+    rng = np.random.default_rng(0)
+    values = pd.DataFrame(
+        rng.gamma(1, 50, (len(genes), 4)), index=genes, columns=["1", "2", "3", "4"]
+    )
+    values.rename_axis("gene").to_csv(tmp_path / "e.csv")
+    clinical = pd.DataFrame(
+        {"sample_id": ["S1", "S2", "S3", "S4"], "rank": [2, 1, 4, 3], "recist": ["PD"] * 4}
+    )
+    clinical.to_csv(tmp_path / "c.csv", index=False)
+    config = CohortConfig(name="x", expression="e.csv", clinical="c.csv")
+    with pytest.raises(CohortError, match=r"no sample .* \(column 'sample_id': S1"):
+        ingest_cohort(config, root=tmp_path, labels_required=False)
+    clinical.rename(columns={"sample_id": "name"}).assign(patient=["1", "2", "3", "4"]).to_csv(
+        tmp_path / "c.csv", index=False
+    )
+    named = config.model_copy(
+        update={"columns": config.columns.model_copy(update={"sample_id": "patient"})}
+    )
+    found = ingest_cohort(named, root=tmp_path, labels_required=False)
+    assert "clinical table joined on column 'patient': 4 of 4 samples" in found.report.notes

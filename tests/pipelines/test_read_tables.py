@@ -120,9 +120,9 @@ def test_the_name_of_the_file_says_nothing(read: Read, suffix: str) -> None:
 
 def test_orientation_is_found_out_or_stated_and_said(read: Read) -> None:
     assert read(PLAIN).orientation == (
-        "genes_in_rows (6 catalogue genes in the rows, 0 in the columns)"
+        "genes_in_rows (6 known genes in the rows, 0 in the columns)"
     )
-    assert read(TRANSPOSED).orientation.startswith("samples_in_rows (0 catalogue genes in the rows")
+    assert read(TRANSPOSED).orientation.startswith("samples_in_rows (0 known genes in the rows")
     expect(read(PLAIN, orientation="genes_in_rows"))
     expect(read(TRANSPOSED, orientation="samples_in_rows"))
 

@@ -29,8 +29,12 @@ def test_metrics_carry_intervals_where_all_cohorts_are_meant():
 
 
 def test_a_missing_model_is_named_with_what_there_is(tmp_path):
-    open_store(Store(f"sqlite:///{tmp_path / 'mlflow.db'}", None))
-    with pytest.raises(ModelError, match=r"no model 'models:/nothing@champion'.*none; train one"):
+    store = default_store(tmp_path, uri=f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
+    with pytest.raises(ConfigError, match=r"there is no MLflow store .*train a model first"):
+        open_store(store)
+    assert list(tmp_path.iterdir()) == []
+    open_store(store, experiment="x")
+    with pytest.raises(ModelError, match=r"no model 'models:/nothing@champion'.*none .write models:/NAME@champion.; train"):
         load_model("models:/nothing@champion")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="is not an OncoResist model"):
