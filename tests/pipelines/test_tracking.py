@@ -34,7 +34,8 @@ def test_a_missing_model_is_named_with_what_there_is(tmp_path):
         open_store(store)
     assert list(tmp_path.iterdir()) == []
     open_store(store, experiment="x")
-    with pytest.raises(ModelError, match=r"no model 'models:/nothing@champion'.*none .write models:/NAME@champion.; train"):
+    nothing = r"no model 'models:/nothing@champion'.*none \(write models:/NAME@champion\); train"
+    with pytest.raises(ModelError, match=nothing):
         load_model("models:/nothing@champion")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="is not an OncoResist model"):
