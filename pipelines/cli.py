@@ -271,7 +271,7 @@ def _ad_hoc(expression: Path, clinical: Path | None, name: str | None) -> "Cohor
 
 
 def _print_training(result: "TrainingResult") -> None:
-    from pipelines.validate import headline_rows
+    from pipelines.validate import headline_rows, verdict
 
     table = Table(
         "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title="Cohorts held out"
@@ -280,6 +280,7 @@ def _print_training(result: "TrainingResult") -> None:
     for row in headline_rows(result.comparison):
         table.add_row(*row)
     _OUT.print(table)
+    _OUT.print(verdict(result.comparison), highlight=False)
     _OUT.print(
         f"run {result.run_id}, model {result.model_name} version {result.model_version}\n"
         f"store {result.tracking_uri}",

@@ -39,7 +39,7 @@ from pipelines.tracking import (
     register_model,
     start_run,
 )
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation, compare, headline_rows
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation, compare, headline_rows, verdict
 
 __all__ = ["TrainedExperiment", "TrainingResult", "log_run"]
 
@@ -172,8 +172,8 @@ def _metrics(trained: TrainedExperiment) -> dict[str, float]:
         "samples.left_out_by_timepoint": float(left_out),
     }
     verdicts = trained.signs["verdict"].value_counts()
-    for verdict in ("agrees", "opposes", "unclear"):
-        metrics[f"signs.{verdict}"] = float(verdicts.get(verdict, 0))
+    for outcome in ("agrees", "opposes", "unclear"):
+        metrics[f"signs.{outcome}"] = float(verdicts.get(outcome, 0))
     for validation in trained.validations.values():
         for prefix, estimates in validation.estimates.items():
             metrics |= estimate_metrics(estimates, prefix=prefix)
@@ -302,7 +302,9 @@ def _description(trained: TrainedExperiment, comparison: pd.DataFrame) -> str:
         for row in grouped.itertuples()
     )
     lines = [
-        "**Research use only.** Each cohort predicted by a model that had not seen it; resistant "
+        f"**Research use only.** {verdict(comparison)}",
+        "",
+        "Each cohort predicted by a model that had not seen it; resistant "
         "is the positive class. AUROC: mean over cohorts, 95% interval over patients. Brier score "
         "and expected calibration error (ECE): pooled; a model worth its probabilities lies below "
         "`prior`, the training share of resistant samples.",

@@ -22,6 +22,7 @@ __all__ = [
     "headline_rows",
     "new_classifier",
     "validate",
+    "verdict",
 ]
 
 _THREADS = 2
@@ -158,6 +159,23 @@ def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def verdict(comparison: pd.DataFrame) -> str:
+    """Return in a sentence how the model ranks beside the best baseline and the class prior."""
+    chosen = comparison[
+        (comparison["scheme"] == "loco")
+        & (comparison["standardisation"] == "cohort")
+        & comparison["cohort"].isin(["mean", "pooled"])
+    ]
+    auroc = chosen[chosen["metric"] == "auroc"].set_index("predictor")["value"].astype(float)
+    brier = chosen[chosen["metric"] == "brier"].set_index("predictor")["value"].astype(float)
+    best = str(auroc.drop("model").idxmax())
+    return (
+        f"Cohorts held out, cohort-relative: the model's AUROC is {auroc['model']:.3f}, that of "
+        f"the best published signature {auroc[best]:.3f} ({best}); its Brier score is "
+        f"{brier['model']:.3f}, that of the class prior {brier['prior']:.3f}."
+    )
 
 
 def headline_rows(comparison: pd.DataFrame) -> list[list[str]]:

@@ -62,14 +62,17 @@ def page(chromium: str) -> Iterator[object]:
         browser.close()
 
 
-def test_a_reviewer_sees_run_metrics_shap_figures_and_model(server, page, demo_run, tmp_path):
+def test_a_reviewer_sees_run_metrics_shap_figures_and_model(
+    server, page, demo_run, session_store, tmp_path
+):
     import mlflow
 
+    mlflow.set_tracking_uri(session_store)
     run = mlflow.get_run(demo_run.training.run_id)
     base = f"{server}/#/experiments/{run.info.experiment_id}"
 
     page.goto(f"{base}/runs/{run.info.run_id}")
-    page.get_by_text("AUROC, cohort-relative").first.wait_for()
+    page.get_by_text("best published signature").first.wait_for()
     page.get_by_placeholder("Search metrics").first.fill("loco.auroc")
     page.get_by_text("loco.auroc", exact=True).first.wait_for()
 
