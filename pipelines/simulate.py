@@ -50,12 +50,12 @@ class SimulatedTruth:
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of a model with the truth."""
+    """One comparison of a model with the truth; ``passed`` is None where it is told, not judged."""
 
     what: str
     expected: str
     seen: str
-    passed: bool
+    passed: bool | None
 
 
 @dataclass(frozen=True)

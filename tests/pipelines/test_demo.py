@@ -11,8 +11,11 @@ pytestmark = pytest.mark.slow
 
 def test_shap_finds_what_was_planted_and_ignores_the_decoy(demo_run):
     assert demo_run.findings
-    failed = [finding for finding in demo_run.findings if not finding.passed]
-    assert not failed
+    judged = [finding for finding in demo_run.findings if finding.passed is not None]
+    assert len(judged) == 6
+    assert [finding for finding in judged if not finding.passed] == []
+    told = [finding for finding in demo_run.findings if finding.passed is None]
+    assert [finding.what for finding in told] == ["decoy, reference-relative: er_stress"]
 
 
 def test_the_three_outputs_follow_the_contract(demo_run):
