@@ -52,6 +52,7 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         calibration=str(predictions["calibration_method"].iloc[0]),
         threshold=scored.threshold,
         calls=predictions["call"].value_counts().to_dict(),
+        abstained=_reasons_to_abstain(predictions),
         n_samples=len(predictions),
         n_genes=scored.cohort.adata.n_vars,
         unit=facts["unit_meaning"],
@@ -67,6 +68,13 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         figures={name: _png(figure) for name, figure in _figures(scored).items()},
         samples=_sample_rows(scored),
     )
+
+
+def _reasons_to_abstain(predictions: pd.DataFrame) -> list[str]:
+    """Return why samples are called uncertain, each reason once."""
+    return [
+        str(r) for r in predictions.loc[predictions["call"] == "uncertain", "call_reason"].unique()
+    ]
 
 
 def _plain_facts(loaded: LoadedModel) -> dict[str, str]:
