@@ -21,8 +21,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
 
     Takes any numeric feature table (n_samples, n_features); NaN means not measured. With labels
     1 = resistant and 0 = responsive, column 1 of ``predict_proba`` is resistance. The defaults
-    are a single configuration written down beforehand for cohorts of tens of patients; they were
-    not chosen on the cohorts this project reports.
+    are a single configuration for cohorts of tens of patients, the project's first, taken over
+    untuned: none of its values was varied on the cohorts this project reports.
 
     Parameters
     ----------

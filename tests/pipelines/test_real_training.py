@@ -102,7 +102,7 @@ def test_no_patient_straddles_a_real_split(everyone):
 
 @pytest.mark.parametrize(
     ("scheme", "standardisation"),
-    [("loco", "cohort"), ("loco", "reference"), ("grouped", "cohort")],
+    [("loco", "cohort"), ("loco", "reference"), ("grouped", "cohort"), ("grouped", "reference")],
 )
 def test_labels_shuffled_within_cohorts_give_no_signal(everyone, scheme, standardisation):
     signs = default_catalogue().signs("ici")
