@@ -9,7 +9,10 @@ from features.errors import (
     ModelError,
     OncoResistError,
 )
+from features.gene_report import GeneReport
+from features.genes import GeneTable, GeneTranslation, translate_genes
 from features.reference import ReferenceStandardiser, standardise_in_cohort
+from features.therapy import DrugTable
 from features.transformer import MarkerFeatures
 
 __all__ = [
@@ -18,6 +21,10 @@ __all__ = [
     "CohortError",
     "CohortReport",
     "ConfigError",
+    "DrugTable",
+    "GeneReport",
+    "GeneTable",
+    "GeneTranslation",
     "MarkerFeatures",
     "ModelError",
     "OncoResistError",
@@ -26,4 +33,5 @@ __all__ = [
     "default_catalogue",
     "load_catalogue",
     "standardise_in_cohort",
+    "translate_genes",
 ]

@@ -1,158 +1,144 @@
-"""The catalogue: resistance mechanisms and markers of the reviews, loaded and checked.
+"""The catalogue: what the reviews know of resistance, loaded, checked, and asked.
 
-The files under ``features/catalogue/`` are data: ``genes.yaml`` (identifiers of every gene),
-``sources.yaml`` (the bibliography) and one file per section of markers. This module reads them
-into frozen objects and refuses anything that does not hang together.
+The files under ``features/catalogue/`` are data: identifiers of every gene, the bibliography, the
+markers by section, the drugs with their payloads, the strategies that the reviews discuss, and
+what they name that expression does not show. A user's own catalogue is one more file of the same
+form. Everything becomes frozen objects; what does not hang together is refused.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from features.catalogue_files import read_catalogue_files
+from features.catalogue_check import Problem, catalogue_problems
+from features.catalogue_entries import (
+    SIGN_VALUE,
+    Citation,
+    Drug,
+    Gene,
+    Marker,
+    NotInExpression,
+    Payload,
+    PayloadClass,
+    Source,
+    Strategy,
+)
+from features.catalogue_files import ENTRY_NAME, PARTS, RawCatalogue, RawEntry, read_catalogue_files
 from features.errors import CatalogueError
 
-__all__ = ["Catalogue", "Gene", "Marker", "Source", "default_catalogue", "load_catalogue"]
+__all__ = [
+    "Catalogue",
+    "Citation",
+    "Drug",
+    "Gene",
+    "Marker",
+    "NotInExpression",
+    "Payload",
+    "PayloadClass",
+    "Source",
+    "Strategy",
+    "default_catalogue",
+    "load_catalogue",
+]
 
-Sign = Literal["+", "-", "·"]
-Setting = Literal["ici", "adc", "hcc", "sclc"]
-Compartment = Literal["malignant", "t_cell", "b_cell", "nk_cell", "myeloid", "stroma", "any"]
-ScoreRule = Literal["mean", "difference", "lower_of_two", "excess"]
-
-_SIGN_VALUE: Mapping[str, int] = {"+": 1, "-": -1, "·": 0}
-_NAME_FIELD: Mapping[str, tuple[str, str]] = {
-    "genes": ("gene", "symbol"),
-    "sources": ("source", "key"),
-    "markers": ("marker", "id"),
-}
 _DEFAULT_FOLDER = Path(__file__).parent / "catalogue"
+_MOST_FAULTS = 20
+_ENTRY_TYPES: Mapping[str, type[BaseModel]] = {
+    "genes": Gene,
+    "sources": Source,
+    "markers": Marker,
+    "payload_classes": PayloadClass,
+    "payloads": Payload,
+    "drugs": Drug,
+    "strategies": Strategy,
+    "not_in_expression": NotInExpression,
+}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Catalogue(BaseModel):
+    """Markers with their genes, sources, drugs and strategies; see :func:`default_catalogue`."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-class Gene(_Record):
-    """Identifiers of one gene; ``symbol`` is the approved HGNC symbol."""
-
-    symbol: str
-    ensembl_id: str = Field(pattern=r"^ENSG\d{11}$")
-    """Stable Ensembl gene id without version."""
-    entrez_id: int = Field(gt=0)
-    """NCBI Gene id."""
-    aliases: tuple[str, ...] = ()
-    """Earlier and alias symbols that mean this gene alone."""
-
-
-class Source(_Record):
-    """One publication of the bibliography."""
-
-    key: str = Field(pattern=r"^[a-z0-9_]+$")
-    citation: str = Field(min_length=10)
-    doi: str = Field(pattern=r"^10\.\d{4,9}/\S+$")
-    found_in: str = Field(min_length=3)
-    """Where the DOI stands: a review of the project, or the address and date of the look-up."""
-
-
-class Citation(_Record):
-    """What one source says about a marker, in our own words."""
-
-    source: str
-    """Key of a :class:`Source`."""
-    paraphrase: str = Field(min_length=15)
-
-
-class Marker(_Record):
-    """One documented feature: genes, how they are scored, what more of it means."""
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    name: str = Field(min_length=3)
-    section: str
-    mechanism: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    """Mechanism class; SHAP attributions are summed over it."""
-    genes: tuple[str, ...] = Field(min_length=1)
-    """Approved symbols whose score is taken."""
-    minus_genes: tuple[str, ...] = ()
-    """Approved symbols whose mean score is subtracted (rules ``difference`` and ``excess``)."""
-    score: ScoreRule = "mean"
-    """``mean`` of the genes; ``difference``: mean minus the mean of ``minus_genes``;
-    ``lower_of_two``: the lower of two genes; ``excess``: mean over what ``minus_genes`` show."""
-    sign: Sign
-    """``+`` more of it goes with resistance, ``-`` with response, ``·`` not fixed."""
-    sign_by_setting: dict[Setting, Sign] = {}
-    sign_single_cell: Sign | None = None
-    """Sign where it differs in single cells, else None."""
-    compartment: Compartment
-    evidence: Literal["review", "class", "field"]
-    """``review``: named in a review; ``class``: the review names the mechanism, the genes are the
-    field's standard members; ``field``: not in the reviews, used by published predictors."""
-    sources: tuple[Citation, ...] = Field(min_length=1)
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _rule_fits_genes(self) -> Self:
-        needs_minus = self.score in ("difference", "excess")
-        if needs_minus != bool(self.minus_genes):
-            raise ValueError(f"score '{self.score}' and minus_genes do not fit together")
-        if self.score == "lower_of_two" and len(self.genes) != 2:
-            raise ValueError("score 'lower_of_two' takes exactly two genes")
-        named = self.genes + self.minus_genes
-        if len(set(named)) != len(named):
-            raise ValueError("a gene is named twice")
-        return self
-
-    def signed(self, setting: str) -> int:
-        """Return +1, -1 or 0: the direction of resistance in ``setting`` (bulk)."""
-        return _SIGN_VALUE[self.sign_by_setting.get(setting, self.sign)]  # type: ignore[call-overload]
-
-
-class Catalogue(_Record):
-    """All markers with their genes and sources; see :func:`default_catalogue`."""
-
-    version: str
+    version: str = Field(min_length=1)
+    """Version of the content."""
     genes: tuple[Gene, ...]
+    """Identifiers of every gene that an entry names."""
     sources: tuple[Source, ...]
-    markers: tuple[Marker, ...]
+    """The bibliography."""
+    markers: tuple[Marker, ...] = Field(min_length=1)
+    """The features."""
+    payload_classes: tuple[PayloadClass, ...] = ()
+    """What payloads act on."""
+    payloads: tuple[Payload, ...] = ()
+    """Cytotoxic molecules."""
+    drugs: tuple[Drug, ...] = ()
+    """Drugs by their names."""
+    strategies: tuple[Strategy, ...] = ()
+    """What the reviews discuss against mechanisms."""
+    not_in_expression: tuple[NotInExpression, ...] = ()
+    """What the reviews name and expression does not show."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        problems = [
-            *_repeated("gene symbol", [gene.symbol for gene in self.genes]),
-            *_repeated("Ensembl id", [gene.ensembl_id for gene in self.genes]),
-            *_repeated("Entrez id", [gene.entrez_id for gene in self.genes]),
-            *_repeated("source key", [source.key for source in self.sources]),
-            *_repeated("marker id", [marker.id for marker in self.markers]),
-            *_alias_problems(self.genes),
-            *_reference_problems(self),
-        ]
+        problems = catalogue_problems(self)
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("; ".join(f"{_called(p)}: {p.message}" for p in problems))
         return self
 
     @property
     def marker_ids(self) -> tuple[str, ...]:
-        """Identifiers of the markers, in catalogue order: the feature names."""
+        """Identifiers of all markers, in catalogue order: the feature names."""
         return tuple(marker.id for marker in self.markers)
 
-    @property
+    @cached_property
     def gene_symbols(self) -> tuple[str, ...]:
-        """Approved symbols of every gene that a marker uses, each once, in order of first use."""
-        used = (gene for marker in self.markers for gene in marker.genes + marker.minus_genes)
-        return tuple(dict.fromkeys(used))
+        """Approved symbols of every gene that an entry names, each once, in order of first use."""
+        by_drugs = (drug.target_antigens for drug in self.drugs)
+        by_payloads = (payload.transporters for payload in self.payloads)
+        by_classes = (c.resistance_genes + c.sensitivity_genes for c in self.payload_classes)
+        named = (*by_drugs, *by_payloads, *by_classes)
+        return tuple(dict.fromkeys([*genes_of(self.markers), *(g for part in named for g in part)]))
 
     @property
     def mechanisms(self) -> dict[str, str]:
         """Mechanism class of every marker id."""
         return {marker.id: marker.mechanism for marker in self.markers}
 
+    def markers_of(self, setting: str | None) -> tuple[Marker, ...]:
+        """Return the markers that models of a setting take; of None, all."""
+        if setting is None:
+            return self.markers
+        return tuple(marker for marker in self.markers if setting in marker.settings)
+
     def signs(self, setting: str) -> dict[str, int]:
-        """Return the direction of resistance (+1, -1, 0) of every marker id in ``setting``."""
-        return {marker.id: marker.signed(setting) for marker in self.markers}
+        """Return the direction of resistance (+1, -1, 0) of the markers of ``setting``."""
+        return {marker.id: marker.signed(setting) for marker in self.markers_of(setting)}
+
+    def sign_under(self, marker: Marker, *, setting: str, drug: Drug | None) -> int:
+        """Return the direction of resistance of a marker in a setting under a drug (bulk).
+
+        The drug decides over its payload, the payload over its class, any of them over the setting.
+        A transporter alone goes with resistance to the payloads that it carries.
+        """
+        payload = next((p for p in self.payloads if drug and p.id == drug.payload), None)
+        if payload and marker.score == "single" and marker.genes[0] in payload.transporters:
+            return 1
+        names = [drug.id if drug else None, payload.id if payload else None]
+        names.append(payload.payload_class if payload else None)
+        for name in names:
+            if name in marker.sign_by_therapy:
+                return SIGN_VALUE[marker.sign_by_therapy[name]]
+        return marker.signed(setting)
+
+    def strategies_for(self, mechanism: str) -> tuple[Strategy, ...]:
+        """Return what the reviews discuss for a mechanism class."""
+        return tuple(s for s in self.strategies if mechanism in s.mechanisms)
 
     def content_hash(self) -> str:
         """Return the SHA-256 (first 16 hex digits) of the catalogue's content."""
@@ -160,76 +146,104 @@ class Catalogue(_Record):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _repeated(what: str, values: Iterable[object]) -> list[str]:
-    seen: set[object] = set()
-    twice = dict.fromkeys(value for value in values if value in seen or seen.add(value))  # type: ignore[func-returns-value]
-    return [f"{what} '{value}' stands twice" for value in twice]
+def genes_of(markers: Iterable[Marker]) -> tuple[str, ...]:
+    """Return the symbols that markers name themselves, each once, in order of first use."""
+    used = (gene for marker in markers for gene in marker.genes + marker.minus_genes)
+    return tuple(dict.fromkeys(used))
 
 
-def _alias_problems(genes: tuple[Gene, ...]) -> list[str]:
-    symbols = {gene.symbol for gene in genes}
-    problems = _repeated("alias", [alias for gene in genes for alias in gene.aliases])
-    for gene in genes:
-        problems += [
-            f"alias '{alias}' of {gene.symbol} is an approved symbol itself"
-            for alias in gene.aliases
-            if alias in symbols
-        ]
-    return problems
-
-
-def _reference_problems(catalogue: Catalogue) -> list[str]:
-    symbols = {gene.symbol for gene in catalogue.genes}
-    keys = {source.key for source in catalogue.sources}
-    problems = []
-    for marker in catalogue.markers:
-        problems += [
-            f"marker '{marker.id}' names gene '{gene}', which is not in genes.yaml"
-            for gene in marker.genes + marker.minus_genes
-            if gene not in symbols
-        ]
-        problems += [
-            f"marker '{marker.id}' cites '{citation.source}', which is not in sources.yaml"
-            for citation in marker.sources
-            if citation.source not in keys
-        ]
-    return problems
-
-
-def load_catalogue(folder: Path) -> Catalogue:
-    """Return the checked catalogue of a folder.
+def load_catalogue(place: Path) -> Catalogue:
+    """Return the checked catalogue of a folder, or the packaged one with a user's file added.
 
     Parameters
     ----------
-    folder
-        Holds ``genes.yaml`` (``genes``: symbol → identifiers), ``sources.yaml`` (``version``,
-        ``sources``: key → citation) and ``markers_*.yaml`` (``section``, ``markers``).
+    place
+        A folder of YAML files, or one YAML file with any of ``version``, ``section``, ``genes``,
+        ``sources``, ``markers``, ``payload_classes``, ``payloads``, ``drugs``, ``strategies``,
+        ``not_in_expression`` (``docs/catalogue.schema.json``). A file adds to the packaged
+        catalogue, unless it says ``extends: nothing``.
 
     Raises
     ------
     CatalogueError
-        A file is missing, unreadable or repeats a key, or entries break the schema (all of these
-        are listed).
+        A file is missing, unreadable or repeats a key, or entries break the schema or do not hang
+        together: the first twenty are listed, with file and line.
     """
-    raw = read_catalogue_files(folder)
+    if place.is_dir():
+        return _build(_read_folder(place), place, ())
+    raw = read_catalogue_files([place])
+    extends = raw.texts.get("extends", "packaged")
+    if extends not in ("packaged", "nothing"):
+        raise CatalogueError(
+            f"catalogue file {place}: extends is '{extends}'; allowed: packaged, nothing"
+        )
+    if extends == "nothing":
+        return _build(raw, place, ())
+    own = raw.texts.get("version")
+    if own is None:
+        raise CatalogueError(f"catalogue file {place}: 'version' is missing or empty")
+    packaged = _read_folder(_DEFAULT_FOLDER)
+    version = f"{packaged.texts['version']}+{own}"
+    return _build(RawCatalogue(raw.entries, {"version": version}), place, packaged.entries)
+
+
+def _read_folder(folder: Path) -> RawCatalogue:
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise CatalogueError(
+            f"catalogue folder {folder}: no YAML file in it; give a folder that holds genes, "
+            "sources and markers, or one file"
+        )
+    return read_catalogue_files(files)
+
+
+def _build(raw: RawCatalogue, place: Path, packaged: Sequence[RawEntry]) -> Catalogue:
+    """Return the catalogue of raw entries, added to packaged ones, which are known to be good."""
+    if not raw.texts.get("version"):
+        raise CatalogueError(f"catalogue {place}: 'version' is missing or empty")
+    faults: list[str] = []
+    parts: dict[str, list[Any]] = {part: [] for part in PARTS}
+    for entry in (*packaged, *raw.entries):
+        try:
+            parts[entry.part].append(_ENTRY_TYPES[entry.part].model_validate(entry.fields))
+        except ValidationError as error:
+            faults += [_fault_in_words(fault, entry) for fault in error.errors()]
+    if faults:
+        raise _faulty(place, faults)
+    entries = {part: tuple(found) for part, found in parts.items()}
+    draft = Catalogue.model_construct(None, version=raw.texts["version"], **entries)
+    # of two entries of one name, the later one is the one to mend
+    where = {(entry.part, entry.name): entry for entry in (*packaged, *raw.entries)}
+    faults = [
+        f"{where[p.part, p.name].place()}: {_called(p)}: {p.message}"
+        for p in catalogue_problems(draft)
+    ]
+    if faults:
+        raise _faulty(place, faults)
     try:
-        return Catalogue.model_validate(raw)
+        return Catalogue(version=raw.texts["version"], **entries)
     except ValidationError as error:
-        faults = [_fault_in_words(fault, raw) for fault in error.errors()]
-        raise CatalogueError(f"catalogue {folder}: " + "; ".join(faults)) from error
+        lacking = ", ".join(str(fault["loc"][0]) for fault in error.errors())
+        raise CatalogueError(f"catalogue {place}: '{lacking}' is missing or empty") from error
 
 
-def _fault_in_words(fault: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
-    """Return a fault with the name of its entry instead of its number."""
-    place = [str(part) for part in fault["loc"]]
-    if len(place) > 1 and place[0] in _NAME_FIELD:
-        what, field = _NAME_FIELD[place[0]]
-        name = raw[place[0]][fault["loc"][1]].get(field, f"number {int(place[1]) + 1}")
-        place = [f"{what} '{name}'", *place[2:]]
+def _faulty(place: Path, faults: Sequence[str]) -> CatalogueError:
+    more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+    return CatalogueError(f"catalogue {place}: " + "; ".join(faults[:_MOST_FAULTS]) + more)
+
+
+def _called(problem: Problem) -> str:
+    return f"{ENTRY_NAME[problem.part]} '{problem.name}'"
+
+
+def _fault_in_words(fault: Mapping[str, Any], entry: RawEntry) -> str:
+    """Return a fault with file, line and the name of its entry."""
+    field = " ".join(str(part) for part in fault["loc"])
     message = fault["msg"].removeprefix("Value error, ")
     if isinstance(fault["input"], str | int | float):
         message += f" (given: {fault['input']!r})"
-    return ": ".join(part for part in (" ".join(place), message) if part)
+    name = f"{ENTRY_NAME[entry.part]} '{entry.name}' {field}".rstrip()
+    return f"{entry.place(fault['loc'])}: {name}: {message}"
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
-"""Read the catalogue's YAML files: nothing repeated, nothing missing, nothing empty."""
+"""Read the catalogue's YAML files: nothing repeated, unknown or empty, the line of all known."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,72 @@ import yaml
 
 from features.errors import CatalogueError, examples
 
-__all__ = ["read_catalogue_files"]
+__all__ = ["ENTRY_NAME", "PARTS", "RawCatalogue", "RawEntry", "read_catalogue_files"]
+
+PARTS: Mapping[str, str] = {
+    "genes": "symbol",
+    "sources": "key",
+    "markers": "id",
+    "payload_classes": "id",
+    "payloads": "id",
+    "drugs": "id",
+    "strategies": "id",
+    "not_in_expression": "id",
+}
+"""Part of a catalogue → the field that names its entries. Markers are a list, the rest mappings."""
+ENTRY_NAME: Mapping[str, str] = {
+    "genes": "gene",
+    "sources": "source",
+    "markers": "marker",
+    "payload_classes": "payload class",
+    "payloads": "payload",
+    "drugs": "drug",
+    "strategies": "strategy",
+    "not_in_expression": "not_in_expression entry",
+}
+"""Part of a catalogue → what one of its entries is called in messages."""
+_TEXT_PARTS = ("version", "section", "extends")
 
 
-class _StrictLoader(yaml.SafeLoader):
+@dataclass(frozen=True)
+class RawEntry:
+    """One entry as it stands in a file.
+
+    Attributes
+    ----------
+    part, name
+        Where it belongs and what it is called.
+    fields
+        Its content, the name included.
+    file
+        The file it stands in.
+    lines
+        Path of keys within the entry → line; ``()`` is the entry itself.
+    """
+
+    part: str
+    name: str
+    fields: Mapping[str, Any]
+    file: Path
+    lines: Mapping[tuple[str | int, ...], int]
+
+    def place(self, path: Sequence[str | int] = ()) -> str:
+        """Return file and line of a field, or of the nearest thing around it that has a line."""
+        keys = tuple(path)
+        while keys and keys not in self.lines:
+            keys = keys[:-1]
+        return f"{self.file.name}, line {self.lines[keys]}"
+
+
+@dataclass(frozen=True)
+class RawCatalogue:
+    """The entries of one or several files, not yet validated, and the texts above them."""
+
+    entries: tuple[RawEntry, ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+class _StrictLoader(yaml.CSafeLoader):
     """The safe loader, which also refuses a key that stands twice in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -31,91 +94,95 @@ class _StrictLoader(yaml.SafeLoader):
         return mapping
 
 
-def read_catalogue_files(folder: Path) -> dict[str, Any]:
-    """Return version, genes, sources and markers as they stand in a folder, not yet validated.
+def read_catalogue_files(files: Iterable[Path]) -> RawCatalogue:
+    """Return the entries of catalogue files as they stand, each with its lines.
 
-    Parameters
-    ----------
-    folder
-        See :func:`features.catalogue.load_catalogue`.
+    A file is a mapping with any of :data:`PARTS`, ``version``, ``extends`` and, above markers,
+    the ``section`` that they stand under.
 
     Raises
     ------
     CatalogueError
-        A file is missing or unreadable, repeats a key, lacks a part or holds an empty entry.
+        A file is unreadable, repeats a key, holds an unknown part or an empty entry.
     """
-    marker_files = sorted(folder.glob("markers_*.yaml"))
-    if not marker_files:
-        raise CatalogueError(
-            f"catalogue folder {folder}: no file markers_*.yaml in it; give a folder that holds "
-            "genes.yaml, sources.yaml and one markers_*.yaml for each section"
-        )
-    genes = _read_parts(folder / "genes.yaml", parts=("genes",))
-    sources = _read_parts(folder / "sources.yaml", parts=("version", "sources"))
-    raw = {
-        "version": sources["version"],
-        "genes": _named_entries(folder / "genes.yaml", "genes", genes, name="symbol"),
-        "sources": _named_entries(folder / "sources.yaml", "sources", sources, name="key"),
-        "markers": [],
-    }
-    for path in marker_files:
-        raw["markers"] += _marker_entries(path, _read_parts(path, parts=("section", "markers")))
-    return raw
+    entries: list[RawEntry] = []
+    texts: dict[str, str] = {}
+    for file in files:
+        content, root = _read(file)
+        parts = _checked_parts(file, content)
+        texts |= {key: str(content[key]) for key in _TEXT_PARTS if key in content}
+        for part in parts:
+            node = next(value for key, value in root.value if key.value == part)
+            entries += _entries(file, part, content, node)
+    return RawCatalogue(tuple(entries), texts)
 
 
-def _read_parts(path: Path, *, parts: tuple[str, ...]) -> dict[str, Any]:
-    """Return a file's mapping, which has exactly ``parts`` at the top, none of them empty."""
+def _read(file: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CatalogueError(f"catalogue file {path}: cannot be read: {error}") from error
-    if not isinstance(content, dict):
+        text = file.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_StrictLoader)
+        root = yaml.compose(text, Loader=_StrictLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise CatalogueError(f"catalogue file {file}: cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
         raise CatalogueError(
-            f"catalogue file {path}: expected a mapping with {', '.join(parts)} at the top level"
+            f"catalogue file {file}: expected a mapping; allowed at the top level: "
+            f"{', '.join([*_TEXT_PARTS, *PARTS])}"
         )
-    lacking = [part for part in parts if content.get(part) in (None, "", [], {})]
-    if lacking:
-        raise CatalogueError(f"catalogue file {path}: '{lacking[0]}' is missing or empty")
-    unknown = [key for key in content if key not in parts]
+    return content, root
+
+
+def _checked_parts(file: Path, content: Mapping[str, Any]) -> list[str]:
+    unknown = [key for key in content if key not in (*_TEXT_PARTS, *PARTS)]
     if unknown:
         raise CatalogueError(
-            f"catalogue file {path}: unknown part {examples(unknown)}; allowed: {', '.join(parts)}"
+            f"catalogue file {file}: unknown part {examples(unknown)}; allowed: "
+            f"{', '.join([*_TEXT_PARTS, *PARTS])}"
         )
-    return content
+    lacking = [key for key, value in content.items() if value in (None, "", [], {})]
+    if "markers" in content and "section" not in content:
+        lacking.append("section")
+    if lacking:
+        raise CatalogueError(f"catalogue file {file}: '{lacking[0]}' is missing or empty")
+    return [part for part in PARTS if part in content]
 
 
-def _named_entries(
-    path: Path, part: str, content: dict[str, Any], *, name: str
-) -> list[dict[str, Any]]:
-    """Return the entries of a mapping as a list, the key of each under ``name``."""
-    entries = content[part]
-    if not isinstance(entries, dict):
-        raise CatalogueError(f"catalogue file {path}: '{part}' must map a {name} to its entry")
-    faulty = [key for key, entry in entries.items() if not _is_entry(entry, without=name)]
-    _refuse(path, [f"{part} '{key}'" for key in faulty], without=name)
-    return [{name: key, **entry} for key, entry in entries.items()]
-
-
-def _marker_entries(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    entries = content["markers"]
-    if not isinstance(entries, list):
-        raise CatalogueError(f"catalogue file {path}: 'markers' must be a list of entries")
-    faulty = [
-        f"marker number {number}" + (f" ('{entry.get('id')}')" if isinstance(entry, dict) else "")
-        for number, entry in enumerate(entries, start=1)
-        if not _is_entry(entry, without="section")
-    ]
-    _refuse(path, faulty, without="section")
-    return [{"section": content["section"], **entry} for entry in entries]
-
-
-def _is_entry(entry: object, *, without: str) -> bool:
-    return isinstance(entry, dict) and bool(entry) and without not in entry
-
-
-def _refuse(path: Path, faulty: list[str], *, without: str) -> None:
+def _entries(file: Path, part: str, content: Mapping[str, Any], node: yaml.Node) -> list[RawEntry]:
+    name = PARTS[part]
+    value: Any = content[part]
+    listed = part == "markers"
+    if not isinstance(value, list if listed else dict):
+        kind = "be a list of entries" if listed else f"map a {name} to its entry"
+        raise CatalogueError(f"catalogue file {file}: '{part}' must {kind}")
+    pairs = list(enumerate(value, start=1)) if listed else list(dict(value).items())
+    nodes = node.value if listed else [child for _, child in node.value]
+    inside = "section" if listed else name
+    found, faulty = [], []
+    for (key, fields), child in zip(pairs, nodes, strict=True):
+        label = f"number {key}" if listed else f"'{key}'"
+        if not isinstance(fields, dict) or not fields or inside in fields:
+            faulty.append(f"{ENTRY_NAME[part]} {label} (line {child.start_mark.line + 1})")
+            continue
+        own = {"section": content["section"], **fields} if listed else {name: key, **fields}
+        called = str(own.get(name, label))
+        found.append(RawEntry(part, called, own, file, _lines(child)))
     if faulty:
         raise CatalogueError(
-            f"catalogue file {path}: {examples(faulty)} is empty, is not a mapping of fields, or "
-            f"repeats '{without}', which stands above it"
+            f"catalogue file {file}: {examples(faulty)} is empty, is not a mapping of fields, or "
+            f"repeats '{inside}', which stands above it"
         )
+    return found
+
+
+def _lines(node: yaml.Node, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
+    """Return the line of a node and of everything below it, by path."""
+    lines = {path: node.start_mark.line + 1}
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            own = (*path, str(key.value))
+            lines |= _lines(child, own)
+            lines[own] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for position, child in enumerate(node.value):
+            lines |= _lines(child, (*path, position))
+    return lines

@@ -19,6 +19,8 @@ __all__ = [
     "check_cohort",
     "cohort_facts",
     "dense_expression",
+    "is_gene_scaled_cohort",
+    "is_sparse",
 ]
 
 REQUIRED_COLUMNS = ("sample_id", "patient_id", "cohort")
@@ -38,7 +40,7 @@ OPTIONAL_COLUMNS = (
 TARGET_SUM = 1e6
 """Every sample is scaled to this total before log1p (CPM, TPM)."""
 _HIGHEST_LOG1P = np.log1p(TARGET_SUM) + 1e-9
-_FEWEST_CATALOGUE_GENES = 10
+_FEWEST_CATALOGUE_GENES = 1
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,20 @@ class CohortReport:
             raise CohortError(f"{where}: {listed}")
 
 
+def is_sparse(adata: ad.AnnData) -> bool:
+    """Return whether ``X`` is a sparse matrix or array."""
+    return bool(sparse.issparse(adata.X))
+
+
 def dense_expression(adata: ad.AnnData) -> NDArray[np.float64]:
-    """Return ``X`` as a dense float64 array (n_samples, n_genes)."""
-    values: Any = adata.X.toarray() if sparse.issparse(adata.X) else adata.X  # type: ignore[attr-defined]
+    """Return ``X`` as a dense float64 array (n_samples, n_genes); no copy where it is one."""
+    values: Any = adata.X.toarray() if is_sparse(adata) else adata.X
     return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def is_gene_scaled_cohort(adata: ad.AnnData) -> bool:
+    """Return whether the cohort's values came centred or scaled per gene."""
+    return cohort_facts(adata).get("unit") == "gene_scaled"
 
 
 def cohort_facts(adata: ad.AnnData) -> dict[str, Any]:
@@ -89,8 +101,9 @@ def check_cohort(
     Parameters
     ----------
     adata
-        Cohort: ``X`` (n_samples, n_genes) log1p of CPM or TPM, ``var`` index HGNC symbols,
-        ``obs`` with :data:`REQUIRED_COLUMNS`.
+        Cohort: ``X`` (n_samples, n_genes) log1p of CPM or TPM, or as it came where it is centred
+        or scaled per gene (``uns['oncoresist']['unit']``: ``gene_scaled``); ``var`` index HGNC
+        symbols, ``obs`` with :data:`REQUIRED_COLUMNS`.
     labels_required
         Whether both classes of ``obs['resistant']`` must be present (training, evaluation).
     catalogue
@@ -136,21 +149,19 @@ def _index_faults(adata: ad.AnnData) -> list[str]:
 
 
 def _value_faults(adata: ad.AnnData) -> list[str]:
-    values = dense_expression(adata)
+    low, high, measured = _sample_ranges(adata)
     faults = []
-    if np.isinf(values).any():
+    if np.isinf(low).any() or np.isinf(high).any():
         faults.append("expression holds infinite values")
-    if np.nanmin(values, initial=0.0) < 0:
-        faults.append(f"expression holds negative values (lowest {np.nanmin(values):.4g})")
-    highest = np.nanmax(values, initial=0.0)
-    if highest > _HIGHEST_LOG1P:
+    scaled = is_gene_scaled_cohort(adata)
+    if np.nanmin(low, initial=0.0) < 0 and not scaled:
+        faults.append(f"expression holds negative values (lowest {np.nanmin(low):.4g})")
+    highest = np.nanmax(high, initial=0.0)
+    if highest > _HIGHEST_LOG1P and not scaled:
         faults.append(f"X is not log1p of CPM or TPM: its highest value is {highest:.4g}")
-    unmeasured = np.isnan(values).all(axis=1)
-    flat = ~unmeasured & (np.nanmax(values, axis=1, initial=-np.inf) <= 0)
-    constant = ~unmeasured & ~flat & (values.shape[1] > 1)
-    constant &= np.nanmax(values, axis=1, initial=-np.inf) == np.nanmin(
-        values, axis=1, initial=np.inf
-    )
+    unmeasured = measured == 0
+    flat = np.zeros_like(unmeasured) if scaled else ~unmeasured & (high <= 0)
+    constant = ~unmeasured & ~flat & (adata.n_vars > 1) & (low == high)
     for what, samples in (
         ("no measured gene", unmeasured),
         ("no expressed gene", flat),
@@ -161,6 +172,22 @@ def _value_faults(adata: ad.AnnData) -> list[str]:
     return faults
 
 
+def _sample_ranges(
+    adata: ad.AnnData,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    """Return lowest and highest value (NaN where there is none) and measured genes per sample."""
+    if is_sparse(adata) and not np.isnan(adata.X.data).any():
+        low, high = (adata.X.min(axis=1), adata.X.max(axis=1))
+        genes = np.full(adata.n_obs, adata.n_vars)
+        return low.toarray().ravel().astype(float), high.toarray().ravel().astype(float), genes
+    values = dense_expression(adata)
+    return (
+        np.fmin.reduce(values, axis=1),
+        np.fmax.reduce(values, axis=1),
+        (~np.isnan(values)).sum(axis=1),
+    )
+
+
 def _gene_faults(adata: ad.AnnData, catalogue: Catalogue) -> list[str]:
     wanted = catalogue.gene_symbols
     found = adata.var_names.intersection(pd.Index(wanted))
@@ -168,8 +195,8 @@ def _gene_faults(adata: ad.AnnData, catalogue: Catalogue) -> list[str]:
         return []
     return [
         f"only {len(found)} of the catalogue's {len(wanted)} genes are in the file "
-        f"(its first gene ids: {examples(adata.var_names)}); genes must be HGNC symbols such as "
-        f"{examples(wanted, most=3).split(' and ')[0]}: translate the ids before ingesting"
+        f"(its first gene ids: {examples(adata.var_names)}); genes are human symbols of any age, "
+        "Ensembl or Entrez ids: translate others before ingesting"
     ]
 
 

@@ -2,14 +2,16 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from numpy.typing import NDArray
+from scipy import sparse
 
-from features.cohort import TARGET_SUM, dense_expression
+from features.cohort import TARGET_SUM, dense_expression, is_sparse
 from features.errors import CohortError, examples
 from features.units import UnitFinding, to_linear
 
@@ -48,6 +50,9 @@ def normalise(
 ) -> ad.AnnData:
     """Return a copy whose ``X`` is log1p of CPM or TPM, with quality figures in ``obs``.
 
+    Values centred or scaled per gene stay as they came. Sparse ``X`` stays sparse where a zero
+    means no expression (counts, TPM, and logarithms of them plus one).
+
     Parameters
     ----------
     adata
@@ -67,13 +72,23 @@ def normalise(
     -----
     ``layers['counts']`` keeps raw counts. NaN stays NaN: it is a gene not measured, never zero.
     """
-    raw = dense_expression(adata)
-    if finding.unit in ("counts", "tpm") and np.nanmin(raw, initial=0.0) < 0:
+    if finding.unit == "gene_scaled":
+        return ad.AnnData(dense_expression(adata), obs=adata.obs.copy(), var=adata.var.copy())
+    zeros_stay = _zeros_stay(adata, finding)
+    raw: Any = (
+        sparse.csr_matrix(adata.X, dtype=np.float64) if zeros_stay else dense_expression(adata)
+    )
+    values = raw.data if zeros_stay else raw
+    lowest = np.nanmin(values, initial=0.0)
+    if finding.unit in ("counts", "tpm") and lowest < 0:
         raise CohortError(
-            f"expression holds negative values (lowest {np.nanmin(raw):.4g}) although its unit is "
+            f"expression holds negative values (lowest {lowest:.4g}) although its unit is "
             f"{finding.meaning}; correct the file or the unit"
         )
-    result = ad.AnnData(X=to_linear(raw, finding), obs=adata.obs.copy(), var=adata.var.copy())
+    linear: Any = to_linear(values, finding)
+    if zeros_stay:
+        linear = sparse.csr_matrix((linear, raw.indices, raw.indptr), shape=raw.shape)
+    result = ad.AnnData(X=linear, obs=adata.obs.copy(), var=adata.var.copy())
     quality = sample_quality(result)
     result.obs = result.obs.drop(columns=quality.columns, errors="ignore").join(quality)
     if finding.unit == "counts":
@@ -82,6 +97,15 @@ def normalise(
             result = _divide_by_length(result, lengths)
     _normalise_log1p(result)
     return result
+
+
+def _zeros_stay(adata: ad.AnnData, finding: UnitFinding) -> bool:
+    """Return whether ``X`` is sparse, wholly measured, and its zeros are zeros when linear."""
+    if not is_sparse(adata) or np.isnan(adata.X.data).any():
+        return False
+    return finding.unit in ("counts", "tpm", "ln_tpm") or (
+        finding.unit == "log2_tpm" and finding.pseudocount == 1.0
+    )
 
 
 def _divide_by_length(adata: ad.AnnData, lengths: "pd.Series[float]") -> ad.AnnData:
@@ -94,20 +118,26 @@ def _divide_by_length(adata: ad.AnnData, lengths: "pd.Series[float]") -> ad.AnnD
         )
     adata = adata[:, usable].copy()
     adata.var["length"] = known[usable].to_numpy()
-    adata.X = adata.X / adata.var["length"].to_numpy()
+    own = adata.var["length"].to_numpy()
+    if is_sparse(adata):
+        adata.X.data /= own[adata.X.indices]
+    else:
+        adata.X = adata.X / own
     return adata
 
 
 def _normalise_log1p(adata: ad.AnnData) -> None:
     """Scale and log1p in place through scanpy; genes not measured in a sample stay NaN."""
-    unmeasured = np.isnan(adata.X)
-    adata.X = np.where(unmeasured, 0.0, adata.X)
+    unmeasured = None if is_sparse(adata) else np.isnan(adata.X)
+    if unmeasured is not None:
+        adata.X = np.where(unmeasured, 0.0, adata.X)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Some cells have zero counts")
         sc.pp.normalize_total(adata, target_sum=TARGET_SUM)
     sc.pp.log1p(adata)
     adata.uns.pop("log1p", None)
-    adata.X[unmeasured] = np.nan
+    if unmeasured is not None:
+        adata.X[unmeasured] = np.nan
 
 
 def sample_quality(adata: ad.AnnData) -> pd.DataFrame:
@@ -124,7 +154,8 @@ def sample_quality(adata: ad.AnnData) -> pd.DataFrame:
     from the cohort's median of log library size or of genes detected. Outliers are reported,
     never dropped.
     """
-    filled = ad.AnnData(X=np.nan_to_num(dense_expression(adata)), obs=adata.obs[[]].copy())
+    values = adata.X if is_sparse(adata) else np.nan_to_num(dense_expression(adata))
+    filled = ad.AnnData(X=values, obs=adata.obs[[]].copy())
     metrics, _ = sc.pp.calculate_qc_metrics(filled, percent_top=None, log1p=False)
     quality = pd.DataFrame(
         {

@@ -10,7 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from features.errors import CohortError, examples
 
-__all__ = ["MIN_COHORT_SIZE", "ReferenceStandardiser", "Standardisation", "standardise_in_cohort"]
+__all__ = [
+    "MIN_COHORT_SIZE",
+    "ReferenceStandardiser",
+    "Standardisation",
+    "mean_and_spread",
+    "standardise_in_cohort",
+]
 
 Standardisation = Literal["cohort", "reference"]
 
@@ -63,7 +69,7 @@ def standardise_in_cohort(
     for cohort in sizes.index:
         rows = (cohorts == cohort).to_numpy()
         values = features.to_numpy(dtype=float)[rows]
-        mean, spread = _mean_and_spread(values)
+        mean, spread = mean_and_spread(values)
         standardised.loc[rows] = _standardise(values, mean=mean, spread=spread)
     return standardised
 
@@ -88,7 +94,7 @@ class ReferenceStandardiser(TransformerMixin, BaseEstimator):
         """Learn mean and spread from features (n_samples, n_features) and their cohorts."""
         groups = pd.Series("all", index=X.index) if cohorts is None else cohorts
         moments = [
-            _mean_and_spread(X.loc[(groups == cohort).to_numpy()].to_numpy(dtype=float))
+            mean_and_spread(X.loc[(groups == cohort).to_numpy()].to_numpy(dtype=float))
             for cohort in sorted(groups.unique())
         ]
         means = np.array([mean for mean, _ in moments])
@@ -129,7 +135,7 @@ class ReferenceStandardiser(TransformerMixin, BaseEstimator):
         return self.feature_names_in_
 
 
-def _mean_and_spread(
+def mean_and_spread(
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation per column; sorted first, so sample order is nothing."""

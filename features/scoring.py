@@ -1,14 +1,56 @@
-"""One score per marker from a sample's expression: ranks within the sample."""
+"""One score per marker and sample, from ranks within the sample or from z-scores per gene."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from features.catalogue import Marker
+from features.reference import mean_and_spread
+from features.therapy import DrugGenes
 
-__all__ = ["MarkerScores", "doubled_midranks", "score_markers"]
+__all__ = [
+    "GeneScores",
+    "MarkerScores",
+    "ScoreKind",
+    "doubled_midranks",
+    "gene_z_scores",
+    "score_markers",
+]
+
+ScoreKind = Literal["rank", "mean_z"]
+_Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GeneScores:
+    """Scores of single genes.
+
+    Attributes
+    ----------
+    kind
+        ``rank``: twice the mid-rank among the background; ``mean_z``: z-score within the cohort.
+    values
+        (n_samples, n_genes); NaN where the gene is not measured.
+    sizes
+        (n_samples,): what a rank is divided by to be a fraction (twice the background genes
+        measured); ones for z-scores.
+    symbols
+        Symbol of each column.
+    """
+
+    kind: ScoreKind
+    values: NDArray[np.float64]
+    sizes: _Vector
+    symbols: Sequence[str]
+
+    @property
+    def middle(self) -> float:
+        """Score of a gene that is neither high nor low."""
+        return 0.5 if self.kind == "rank" else 0.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +62,8 @@ class MarkerScores:
     scores
         (n_samples, n_markers); NaN where too few of the marker's genes are measured.
     coverage
-        (n_samples, n_markers); share of the marker's genes measured in the sample.
+        (n_samples, n_markers); share of the marker's genes measured in the sample, NaN where the
+        sample's drug chooses none.
     """
 
     scores: NDArray[np.float64]
@@ -28,14 +71,18 @@ class MarkerScores:
 
 
 def doubled_midranks(
-    values: NDArray[np.float64], *, background: NDArray[np.intp], genes: NDArray[np.intp]
+    values: NDArray[np.float64] | Any,
+    *,
+    background: NDArray[np.intp],
+    genes: NDArray[np.intp],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return twice the mid-rank of genes among a background, and the background's size.
 
     Parameters
     ----------
     values
-        Expression (n_samples, n_genes) on any scale; NaN means not measured.
+        Expression (n_samples, n_genes) on any scale; NaN means not measured. A sparse matrix is
+        wholly measured, holds no negative value, and is never made dense.
     background, genes
         Columns of the background and of the genes to rank, (n_background,) and (n_ranked,).
 
@@ -47,6 +94,8 @@ def doubled_midranks(
     sizes
         (n_samples,): background genes measured in the sample.
     """
+    if sparse.issparse(values):
+        return _sparse_midranks(values, background, genes)
     ranks = np.full((values.shape[0], genes.size), np.nan)
     sizes = np.zeros(values.shape[0])
     for row in range(values.shape[0]):
@@ -60,63 +109,161 @@ def doubled_midranks(
     return ranks, sizes
 
 
+def _sparse_midranks(
+    values: Any, background: NDArray[np.intp], genes: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the dense way gives: all genes without a value tie at the bottom."""
+    values = values.tocsr()
+    n_samples, n_genes = values.shape
+    in_background = np.zeros(n_genes, dtype=bool)
+    in_background[background] = True
+    column = np.full(n_genes, -1)
+    column[genes] = np.arange(genes.size)
+    ranks = np.empty((n_samples, genes.size))
+    for row in range(n_samples):
+        own = slice(values.indptr[row], values.indptr[row + 1])
+        found, data = values.indices[own], values.data[own]
+        found, data = found[data > 0], data[data > 0]
+        ordered = np.sort(data[in_background[found]])
+        unexpressed = background.size - ordered.size
+        ranks[row] = unexpressed
+        ranked = column[found] >= 0
+        below = np.searchsorted(ordered, data[ranked], side="left")
+        not_above = np.searchsorted(ordered, data[ranked], side="right")
+        ranks[row, column[found[ranked]]] = 2 * unexpressed + below + not_above
+    return ranks, np.full(n_samples, float(background.size))
+
+
+def gene_z_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return z-scores per gene of one cohort's values (n_samples, n_genes).
+
+    Mean and population standard deviation are those of the measured samples; a gene that does not
+    vary is 0.
+    """
+    mean, spread = mean_and_spread(values)
+    z = (values - mean) / np.where(spread > 0, spread, 1.0)
+    return np.where(np.isfinite(values) & (spread <= 0), 0.0, z)
+
+
 def score_markers(
-    ranks: NDArray[np.float64],
-    sizes: NDArray[np.float64],
+    genes: GeneScores,
     *,
-    symbols: Sequence[str],
     markers: Sequence[Marker],
     min_coverage: float,
+    by_drug: Mapping[str, Sequence[DrugGenes]] | None = None,
 ) -> MarkerScores:
-    """Return the scores of markers from doubled mid-ranks.
+    """Return the scores of markers from those of genes, all samples at once.
 
     Parameters
     ----------
-    ranks, sizes
-        From :func:`doubled_midranks`: (n_samples, n_ranked) and (n_samples,).
-    symbols
-        Symbol of each ranked gene.
+    genes
+        Scores of single genes.
     markers
-        What to score. Gene sets score the mean rank as a fraction of the background (0 to 1);
-        ``difference`` and ``excess`` subtract the mean of the minus genes (-1 to 1);
-        ``lower_of_two`` takes the lower.
+        What to score, by the rules of :class:`features.catalogue.Marker`. Ranks are fractions of
+        the background: a mean lies in 0 to 1, a difference in -1 to 1; ``ratio`` is log2.
     min_coverage
         Least share of a marker's genes (and of its minus genes) that must be measured.
+    by_drug
+        Marker id → the genes of each sample, for markers whose genes the drug chooses. NaN where a
+        sample's drug chooses none.
     """
-    columns = {symbol: position for position, symbol in enumerate(symbols)}
-    scores = np.full((ranks.shape[0], len(markers)), np.nan)
-    coverage = np.zeros_like(scores)
+    scorer = _Scorer(genes, min_coverage, {marker.id: marker for marker in markers})
+    scores = np.full((genes.values.shape[0], len(markers)), np.nan)
+    coverage = np.full_like(scores, np.nan)
     for position, marker in enumerate(markers):
-        plus = _select(ranks, columns, marker.genes)
-        minus = _select(ranks, columns, marker.minus_genes)
-        measured = np.isfinite(np.hstack([plus, minus])).sum(axis=1)
-        coverage[:, position] = measured / (len(marker.genes) + len(marker.minus_genes))
-        if marker.score == "lower_of_two":
-            scores[:, position] = plus.min(axis=1) / (2 * sizes)
-            continue
-        scores[:, position] = _mean_fraction(plus, sizes, min_coverage)
-        if marker.minus_genes:
-            scores[:, position] -= _mean_fraction(minus, sizes, min_coverage)
+        if marker.by_drug is not None:
+            chosen = (by_drug or {}).get(marker.id, ())
+            scores[:, position], coverage[:, position] = scorer.by_drug(chosen)
+        else:
+            scores[:, position] = scorer.rule(marker)
+            coverage[:, position] = scorer.coverage(scorer.genes_needed(marker))
     return MarkerScores(scores, coverage)
 
 
-def _select(
-    ranks: NDArray[np.float64], columns: dict[str, int], genes: Sequence[str]
-) -> NDArray[np.float64]:
-    selected = np.full((ranks.shape[0], len(genes)), np.nan)
-    for position, gene in enumerate(genes):
-        if gene in columns:
-            selected[:, position] = ranks[:, columns[gene]]
-    return selected
+class _Scorer:
+    """The rules, over one table of gene scores."""
 
+    def __init__(
+        self, genes: GeneScores, min_coverage: float, markers: Mapping[str, Marker]
+    ) -> None:
+        self._genes = genes
+        self._min_coverage = min_coverage
+        self._markers = markers
+        self._columns = {symbol: position for position, symbol in enumerate(genes.symbols)}
+        self._rules: Mapping[str, Callable[[Marker], _Vector]] = {
+            "mean": lambda marker: self.mean(marker.genes),
+            "single": lambda marker: self.mean(marker.genes),
+            "weighted": self._weighted,
+            "lower_of_two": self._lower_of_two,
+            "excess": self._excess,
+            "ratio": self._ratio,
+        }
 
-def _mean_fraction(
-    ranks: NDArray[np.float64], sizes: NDArray[np.float64], min_coverage: float
-) -> NDArray[np.float64]:
-    """Return the mean rank of the measured genes as a fraction, NaN below the coverage."""
-    measured = np.isfinite(ranks).sum(axis=1)
-    enough = (measured > 0) & (measured >= min_coverage * ranks.shape[1]) & (sizes > 0)
-    total = np.nansum(ranks, axis=1)
-    mean = np.full(ranks.shape[0], np.nan)
-    np.divide(total, 2 * sizes * measured, out=mean, where=enough)
-    return mean
+    def rule(self, marker: Marker) -> _Vector:
+        """Return a marker's score (n_samples,)."""
+        return self._rules[marker.score](marker)
+
+    def genes_needed(self, marker: Marker) -> tuple[str, ...]:
+        """Return every gene that a marker's score reads."""
+        over = self._markers[marker.over].genes if marker.over else ()
+        return tuple(dict.fromkeys(marker.genes + marker.minus_genes + over))
+
+    def coverage(self, symbols: Sequence[str]) -> _Vector:
+        """Return the share of genes measured (n_samples,)."""
+        return np.isfinite(self._select(symbols)).mean(axis=1)
+
+    def mean(self, symbols: Sequence[str], weights: Mapping[str, int] | None = None) -> _Vector:
+        """Return the (weighted) mean of the measured genes, NaN below the least coverage."""
+        values = self._select(symbols)
+        weight = np.array([(weights or {}).get(symbol, 1) for symbol in symbols], dtype=float)
+        measured = np.isfinite(values)
+        count = measured.sum(axis=1)
+        sizes = self._genes.sizes
+        enough = (count > 0) & (count >= self._min_coverage * len(symbols)) & (sizes > 0)
+        total = np.where(measured, values * weight, 0.0).sum(axis=1)
+        mean = np.full(values.shape[0], np.nan)
+        np.divide(total, sizes * (measured * weight).sum(axis=1), out=mean, where=enough)
+        return mean
+
+    def by_drug(self, chosen: Sequence[DrugGenes]) -> tuple[_Vector, _Vector]:
+        """Return score and coverage where each sample has genes of its own."""
+        scores = np.full(self._genes.values.shape[0], np.nan)
+        coverage = scores.copy()
+        for own in dict.fromkeys(chosen):
+            named = own.plus + own.minus
+            if not named:
+                continue
+            rows = np.array([other == own for other in chosen])
+            middle = np.full(rows.size, self._genes.middle)
+            plus = self.mean(own.plus) if own.plus else middle
+            minus = self.mean(own.minus) if own.minus else middle
+            score = plus - minus if own.balanced else plus
+            scores[rows], coverage[rows] = score[rows], self.coverage(named)[rows]
+        return scores, coverage
+
+    def _weighted(self, marker: Marker) -> _Vector:
+        score = self.mean(marker.genes, marker.weights)
+        if not marker.minus_genes:
+            return score
+        return score - self.mean(marker.minus_genes, marker.weights)
+
+    def _lower_of_two(self, marker: Marker) -> _Vector:
+        return self._select(marker.genes).min(axis=1) / self._genes.sizes
+
+    def _excess(self, marker: Marker) -> _Vector:
+        over = self._markers[str(marker.over)]
+        return self.mean(marker.genes) - self.mean(over.genes)
+
+    def _ratio(self, marker: Marker) -> _Vector:
+        plus, minus = self.mean(marker.genes), self.mean(marker.minus_genes)
+        if self._genes.kind == "mean_z":
+            return plus - minus
+        half_a_rank = 1.0 / self._genes.sizes
+        return np.log2((plus + half_a_rank) / (minus + half_a_rank))
+
+    def _select(self, symbols: Sequence[str]) -> NDArray[np.float64]:
+        selected = np.full((self._genes.values.shape[0], len(symbols)), np.nan)
+        for position, symbol in enumerate(symbols):
+            if symbol in self._columns:
+                selected[:, position] = self._genes.values[:, self._columns[symbol]]
+        return selected

@@ -1,6 +1,7 @@
 """MarkerFeatures: from a cohort's expression to a table of named, documented features."""
 
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import anndata as ad
 import numpy as np
@@ -9,23 +10,39 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from features.catalogue import Catalogue, default_catalogue
-from features.cohort import dense_expression
-from features.errors import CohortError, examples
-from features.scoring import MarkerScores, doubled_midranks, score_markers
+from features.catalogue import Catalogue, Marker, default_catalogue, genes_of
+from features.cohort import dense_expression, is_gene_scaled_cohort, is_sparse
+from features.errors import CohortError, ConfigError, examples
+from features.gene_report import GeneReport, build_gene_report
+from features.scoring import (
+    GeneScores,
+    MarkerScores,
+    ScoreKind,
+    doubled_midranks,
+    gene_z_scores,
+    score_markers,
+)
+from features.therapy import DrugGenes, DrugTable, Therapy
+from features.units import is_gene_scaled
 
 __all__ = ["MarkerFeatures"]
 
 _FEWEST_BACKGROUND_GENES = 20
+_FEWEST_FOR_Z = 3
 
 
 class MarkerFeatures(TransformerMixin, BaseEstimator):
-    """Rank scores of the catalogue's markers, a column each.
+    """Scores of the catalogue's markers, a column each.
 
-    A gene's score is its mid-rank among a fixed background within the sample, as a fraction. So
-    any monotone transformation of a sample (TPM, log TPM with any pseudo-count, scaling) gives
-    exactly the same features, the order of samples and genes is nothing, and one sample alone
-    gives what it gives in a batch. Unlike other scikit-learn transformers it takes an AnnData.
+    With ``score_kind="rank"`` a gene's score is its mid-rank among a fixed background within the
+    sample, as a fraction. So any monotone transformation of a sample (TPM, log TPM with any
+    pseudo-count, scaling) gives exactly the same features, the order of samples and genes is
+    nothing, and one sample alone gives what it gives in a batch. With ``"mean_z"`` it is the
+    z-score within the sample's cohort (``obs['cohort']``, else all samples), for values that come
+    centred or scaled per gene; ranks are refused for those. Features that know the drug take their
+    genes by ``obs['drug']``; of an unknown drug they are NaN. Unlike other scikit-learn
+    transformers this one takes an AnnData. ``X`` may be sparse and is then never made dense for
+    ranks; the scores are dense, since an unexpressed gene's rank is not zero.
 
     Parameters
     ----------
@@ -33,6 +50,10 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         The markers; None takes the packaged catalogue.
     min_coverage
         Least share of a marker's genes that must be measured; below it the feature is NaN.
+    setting
+        ``ici``, ``adc``, ``hcc`` or ``sclc``: the markers of that setting; None: all.
+    score_kind
+        ``rank`` or ``mean_z``.
 
     Attributes
     ----------
@@ -51,18 +72,46 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
     np.True_
     """
 
-    score_kind = "rank"
-
-    def __init__(self, catalogue: Catalogue | None = None, min_coverage: float = 0.5) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue | None = None,
+        min_coverage: float = 0.5,
+        setting: str | None = None,
+        score_kind: ScoreKind = "rank",
+    ) -> None:
         self.catalogue = catalogue
         self.min_coverage = min_coverage
+        self.setting = setting
+        self.score_kind = score_kind
 
     def fit(self, X: ad.AnnData, y: None = None) -> Self:
-        """Freeze the background: the genes of ``X`` that are measured in every sample."""
-        measured = np.isfinite(dense_expression(X)).all(axis=0)
-        self.background_ = tuple(str(gene) for gene in X.var_names[measured])
-        self.feature_names_ = (self.catalogue or default_catalogue()).marker_ids
+        """Freeze the background: the genes of ``X`` that are measured in every sample.
+
+        Raises
+        ------
+        ConfigError
+            The setting has no markers, or ``score_kind`` is unknown.
+        """
+        if self.score_kind not in ("rank", "mean_z"):
+            raise ConfigError(f"score_kind is '{self.score_kind}'; allowed: rank, mean_z")
+        measured = np.ones(X.n_vars, dtype=bool)
+        if not is_sparse(X):
+            measured = np.isfinite(dense_expression(X)).all(axis=0)
+        return self.freeze([str(gene) for gene in X.var_names[measured]])
+
+    def freeze(self, background: Sequence[str]) -> Self:
+        """Take a background as it is, as one that was stored with a model."""
+        self.background_ = tuple(background)
+        self.feature_names_ = tuple(marker.id for marker in self._markers())
+        if not self.feature_names_:
+            raise ConfigError(f"no marker of the catalogue is of setting '{self.setting}'")
         return self
+
+    def with_score_kind(self, score_kind: ScoreKind) -> "MarkerFeatures":
+        """Return the same features, fitted on the same background, scored another way."""
+        check_is_fitted(self)
+        other = MarkerFeatures(self.catalogue, self.min_coverage, self.setting, score_kind)
+        return other.freeze(self.background_)
 
     def transform(self, X: ad.AnnData) -> pd.DataFrame:
         """Return the features (n_samples, n_markers) of a cohort.
@@ -70,7 +119,9 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         CohortError
-            Too few background genes are measured for ranks to mean anything.
+            Too few background genes are measured for ranks to mean anything, the values are
+            centred or scaled per gene and ranks were asked for, or a cohort has too few samples
+            for z-scores.
         """
         return self._table(self._score(X).scores, X)
 
@@ -79,10 +130,12 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         return self._table(self._score(X).coverage, X)
 
     def gene_coverage(self, X: ad.AnnData) -> "pd.Series[float]":
-        """Return the share of all catalogue genes that is measured in each sample."""
-        genes = pd.Index((self.catalogue or default_catalogue()).gene_symbols)
+        """Return the share of the features' genes that is measured in each sample."""
+        genes = pd.Index(self._genes_needed(X))
         found = X[:, X.var_names.isin(genes)]
-        measured = np.isfinite(dense_expression(found)).sum(axis=1)
+        measured: Any = found.n_vars
+        if not is_sparse(X):
+            measured = np.isfinite(dense_expression(found)).sum(axis=1)
         return pd.Series(measured / len(genes), index=X.obs_names, name="gene_coverage")
 
     def background_coverage(self, X: ad.AnnData) -> float:
@@ -90,14 +143,89 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return float(pd.Index(self.background_).isin(X.var_names).mean())
 
+    def gene_report(self, X: ad.AnnData) -> GeneReport:
+        """Return which genes a cohort has, under which name, and which features it can give."""
+        scores = self._table(self._score(X).scores, X)
+        originals = X.var.get("original_id", pd.Series(X.var_names, index=X.var_names))
+        markers = {marker.id: marker for marker in self._markers()}
+        chosen = self._chosen_by_drug(X)
+        needed, notes = {}, {}
+        for marker in markers.values():
+            own = chosen.get(marker.id)
+            if own is None:
+                over = markers[marker.over].genes if marker.over else ()
+                needed[marker.id] = marker.genes + marker.minus_genes + over
+            else:
+                genes = (gene for drug in own for gene in drug.plus + drug.minus)
+                needed[marker.id] = tuple(dict.fromkeys(genes))
+                notes[marker.id] = "; ".join(dict.fromkeys(d.note for d in own if d.note))
+        return build_gene_report(
+            list(markers.values()),
+            needed=needed,
+            originals=dict(zip(X.var_names.astype(str), originals.astype(str), strict=True)),
+            scored={str(name): bool(scores[name].notna().any()) for name in scores},
+            notes=notes,
+            min_coverage=self.min_coverage,
+        )
+
+    @property
+    def knows_drugs(self) -> bool:
+        """Whether any of the features takes its genes by the drug."""
+        return any(marker.by_drug for marker in self._markers())
+
+    def therapies(self, X: ad.AnnData) -> dict[object, Therapy]:
+        """Return what each distinct text of ``obs['drug']`` is taken for."""
+        texts = X.obs["drug"].tolist() if "drug" in X.obs else [None]
+        return DrugTable(self._catalogue()).find_all(texts)
+
     def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Return the marker ids."""
         check_is_fitted(self)
         return np.asarray(self.feature_names_, dtype=object)
 
+    def _catalogue(self) -> Catalogue:
+        return self.catalogue or default_catalogue()
+
+    def _markers(self) -> tuple[Marker, ...]:
+        return self._catalogue().markers_of(self.setting)
+
+    def _chosen_by_drug(self, X: ad.AnnData) -> Mapping[str, list[DrugGenes]]:
+        """Return the genes of every sample for each feature that knows the drug."""
+        rules = {marker.id: marker.by_drug for marker in self._markers() if marker.by_drug}
+        if not rules:
+            return {}
+        table = DrugTable(self._catalogue())
+        texts = X.obs["drug"].tolist() if "drug" in X.obs else [None] * X.n_obs
+        therapies = table.find_all(texts)
+        chosen = {}
+        for name, rule in rules.items():
+            genes = {text: table.genes(rule, therapy) for text, therapy in therapies.items()}
+            chosen[name] = [genes[text] for text in texts]
+        return chosen
+
+    def _genes_needed(self, X: ad.AnnData) -> list[str]:
+        """Return the genes that the features read in a cohort, its drugs considered."""
+        by_drug = (
+            gene
+            for own in self._chosen_by_drug(X).values()
+            for drug in dict.fromkeys(own)
+            for gene in drug.plus + drug.minus
+        )
+        return list(dict.fromkeys([*genes_of(self._markers()), *by_drug]))
+
     def _score(self, X: ad.AnnData) -> MarkerScores:
         check_is_fitted(self)
-        catalogue = self.catalogue or default_catalogue()
+        wanted = np.flatnonzero(X.var_names.isin(pd.Index(self._genes_needed(X))))
+        genes = self._ranks(X, wanted) if self.score_kind == "rank" else self._z(X, wanted)
+        return score_markers(
+            genes,
+            markers=self._markers(),
+            min_coverage=self.min_coverage,
+            by_drug=self._chosen_by_drug(X),
+        )
+
+    def _ranks(self, X: ad.AnnData, wanted: NDArray[np.intp]) -> GeneScores:
+        _refuse_gene_scaled(X)
         background = np.flatnonzero(X.var_names.isin(pd.Index(self.background_)))
         if background.size < _FEWEST_BACKGROUND_GENES:
             raise CohortError(
@@ -105,15 +233,40 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
                 f"are in the file (its first genes: {examples(X.var_names)}); ranks need at least "
                 f"{_FEWEST_BACKGROUND_GENES}: check the gene identifiers"
             )
-        genes = np.flatnonzero(X.var_names.isin(pd.Index(catalogue.gene_symbols)))
-        ranks, sizes = doubled_midranks(dense_expression(X), background=background, genes=genes)
-        return score_markers(
-            ranks,
-            sizes,
-            symbols=list(X.var_names[genes]),
-            markers=catalogue.markers,
-            min_coverage=self.min_coverage,
-        )
+        values = X.X if is_sparse(X) else dense_expression(X)
+        ranks, sizes = doubled_midranks(values, background=background, genes=wanted)
+        return GeneScores("rank", ranks, 2.0 * sizes, list(X.var_names[wanted]))
+
+    def _z(self, X: ad.AnnData, wanted: NDArray[np.intp]) -> GeneScores:
+        values = dense_expression(X[:, wanted])
+        cohorts = X.obs["cohort"].astype(str) if "cohort" in X.obs else pd.Series("", X.obs_names)
+        z = np.full_like(values, np.nan)
+        for cohort in dict.fromkeys(cohorts):
+            rows = (cohorts == cohort).to_numpy()
+            if rows.sum() < _FEWEST_FOR_Z:
+                raise CohortError(
+                    f"cohort '{cohort}' has {rows.sum()} samples: z-scores per gene need at least "
+                    f"{_FEWEST_FOR_Z}; give the whole cohort, or values that are not scaled per "
+                    "gene"
+                )
+            z[rows] = gene_z_scores(values[rows])
+        return GeneScores("mean_z", z, np.ones(X.n_obs), list(X.var_names[wanted]))
 
     def _table(self, values: NDArray[np.float64], X: ad.AnnData) -> pd.DataFrame:
         return pd.DataFrame(values, index=X.obs_names.copy(), columns=list(self.feature_names_))
+
+
+def _refuse_gene_scaled(X: ad.AnnData) -> None:
+    """Refuse ranks of values that are centred or scaled per gene, by their unit or their look."""
+    evidence = "as its unit says" if is_gene_scaled_cohort(X) else ""
+    if not evidence and not is_sparse(X) and "unit" not in X.uns.get("oncoresist", {}):
+        values = dense_expression(X)
+        lowest = np.nanmin(values, initial=0.0)
+        if lowest < 0:
+            floor_share = float(np.mean(values == lowest))
+            evidence = is_gene_scaled(values, floor_share=floor_share)
+    if evidence:
+        raise CohortError(
+            f"expression is centred or scaled per gene ({evidence}): ranks within a sample mean "
+            "nothing there; use score_kind='mean_z', or give the values before scaling"
+        )

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from features.errors import CohortError, examples
 
-__all__ = ["Unit", "UnitFinding", "detect_unit", "to_linear"]
+__all__ = ["Unit", "UnitFinding", "detect_unit", "is_gene_scaled", "to_linear"]
 
-Unit = Literal["counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity"]
+Unit = Literal["counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"]
 
 _LOG_SCALE_MAXIMUM = 50.0
 """No log2 or natural-log expression exceeds this; linear data of a whole sample always does."""
@@ -21,12 +21,16 @@ _CENTRED_RATIO = 0.2
 _FEWEST_FOR_MEANS = 3
 """Fewest samples whose mean per gene says whether genes are centred."""
 
+_CENTRED = "centred per gene (means over the samples are near zero)"
+_SCALED = "scaled per gene (most genes reach the same highest value)"
+
 _MEANING: dict[str, str] = {
     "counts": "raw counts",
     "tpm": "linear, such as TPM, FPKM or CPM",
     "log2_tpm": "log2(TPM + pseudo-count)",
     "ln_tpm": "natural log(TPM + 1)",
     "log2_intensity": "log2 intensity, such as a nanoString panel or a microarray",
+    "gene_scaled": "centred or scaled per gene, such as z-scores",
 }
 
 
@@ -68,10 +72,13 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
     Raises
     ------
     CohortError
-        The matrix is empty, holds infinite values or negative counts, or is centred per gene.
+        The matrix is empty, or holds infinite values, negative counts or negative linear values.
 
     Notes
     -----
+    ``gene_scaled`` is told by its evidence: genes whose means over the samples are near zero
+    against their spread, values spread around zero without a floor, or most genes reaching the
+    same highest value. Ranks within a sample mean nothing there.
     Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
     if np.isposinf(values).any():
@@ -90,6 +97,8 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
     if high > _LOG_SCALE_MAXIMUM:
+        if low < 0 and values.shape[0] >= _FEWEST_FOR_MEANS and _is_centred(values):
+            return UnitFinding("gene_scaled", 0.0, f"{seen}: {_CENTRED}")
         if low < 0:
             raise CohortError(
                 f"expression holds negative values on a linear scale ({seen}); "
@@ -103,20 +112,17 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
 def _detect_log_unit(
     values: NDArray[np.float64], *, low: float, on_floor: int, seen: str
 ) -> UnitFinding:
-    if np.isneginf(values).any():
-        _refuse_centred(np.where(np.isneginf(values), np.nan, values), seen=seen)
+    zeros = np.isneginf(values)
+    floor_share = on_floor / np.isfinite(values).sum() if on_floor > 1 else 0.0
+    scaled = is_gene_scaled(
+        np.where(zeros, np.nan, values), floor_share=1.0 if zeros.any() else floor_share
+    )
+    if scaled:
+        return UnitFinding("gene_scaled", 0.0, f"{seen}: {scaled}")
+    if zeros.any():
         return UnitFinding("log2_tpm", 0.0, f"{seen}, zeros as minus infinity: no pseudo-count")
-    floor_share = on_floor / np.isfinite(values).sum()
     seen = f"{seen}, {floor_share:.2%} of values on the minimum"
-    shared_floor = on_floor > 1 and floor_share >= _SHARED_FLOOR
-    # z-scores clipped at -3 or -10 share a floor too: enough samples tell them by their means
-    if low < 0 and (not shared_floor or values.shape[0] >= _FEWEST_FOR_MEANS):
-        _refuse_centred(values, seen=seen, floorless=not shared_floor)
-    if _is_scaled_per_gene(values):
-        raise CohortError(
-            f"expression is scaled per gene ({seen}, most genes reach the same highest value): "
-            "ranks within a sample mean nothing there; give the values before scaling"
-        )
+    shared_floor = floor_share >= _SHARED_FLOOR
     if low < 0 and shared_floor:
         constant = float(np.exp2(low))  # as in to_linear, so that the floor becomes exactly zero
         return UnitFinding("log2_tpm", constant, f"{seen}: log2 of a pseudo-count {constant:.4g}")
@@ -138,14 +144,20 @@ def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
     return UnitFinding(unit, 1.0, found)
 
 
-def _refuse_centred(values: NDArray[np.float64], *, seen: str, floorless: bool = False) -> None:
-    """Refuse z-scores: genes average to zero, or, without a floor, all values together do."""
-    around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
-    if _is_centred(values) or (floorless and around_zero):
-        raise CohortError(
-            f"expression is centred per gene ({seen}): ranks within a sample mean nothing there; "
-            "give the values before centring or z-scoring"
-        )
+def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> str:
+    """Return the evidence that values are centred or scaled per gene, else an empty text.
+
+    ``values`` is (n_samples, n_genes); ``floor_share`` is the share of values on the lowest one. A
+    floor of undetected genes speaks against z-scores, but clipped z-scores share one too, and
+    enough samples tell them by their means.
+    """
+    lowest = np.nanmin(values, initial=np.inf)
+    floorless = floor_share < _SHARED_FLOOR
+    if lowest < 0 and (floorless or values.shape[0] >= _FEWEST_FOR_MEANS):
+        around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
+        if _is_centred(values) or (floorless and around_zero):
+            return _CENTRED
+    return _SCALED if _is_scaled_per_gene(values) else ""
 
 
 def _is_scaled_per_gene(values: NDArray[np.float64]) -> bool:
@@ -185,7 +197,7 @@ def _negative_counts(finite: NDArray[np.float64]) -> CohortError:
 def to_linear(values: NDArray[np.float64], finding: UnitFinding) -> NDArray[np.float64]:
     """Return expression on a linear scale (n_samples, n_genes), never negative; NaN stays NaN.
 
-    The order of genes within a sample is kept, ties included.
+    The order of genes within a sample is kept, ties included. ``gene_scaled`` has no linear scale.
     """
     if finding.unit in ("counts", "tpm"):
         return values.copy()

@@ -20,7 +20,7 @@ from models.explanation import Attributions, explain
 
 __all__ = ["ModelArm", "ResistanceModel"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _TRUSTED = [
     "collections.OrderedDict",
     "collections.defaultdict",
@@ -61,7 +61,7 @@ class ResistanceModel:
     setting
         ici, adc, hcc or sclc.
     catalogue
-        The markers the model was trained with.
+        The catalogue the model was trained with, wholly; its features are those of ``setting``.
     transformer
         Fitted :class:`features.MarkerFeatures`.
     arms
@@ -164,6 +164,7 @@ class ResistanceModel:
             "setting": self.setting,
             "min_cohort_size": self.min_cohort_size,
             "min_coverage": self.transformer.min_coverage,
+            "score_kind": self.transformer.score_kind,
             "background": list(self.transformer.background_),
             "thresholds": {name: arm.threshold for name, arm in self.arms.items()},
             "facts": dict(self.facts),
@@ -191,9 +192,12 @@ class ResistanceModel:
                 f"OncoResist reads format {FORMAT_VERSION}: train the model again"
             )
         catalogue = Catalogue.model_validate(description["catalogue"])
-        transformer = MarkerFeatures(catalogue, min_coverage=description["min_coverage"])
-        transformer.background_ = tuple(description["background"])
-        transformer.feature_names_ = catalogue.marker_ids
+        transformer = MarkerFeatures(
+            catalogue,
+            min_coverage=description["min_coverage"],
+            setting=description["setting"],
+            score_kind=description["score_kind"],
+        ).freeze(description["background"])
         return cls(
             setting=description["setting"],
             catalogue=catalogue,

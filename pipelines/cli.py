@@ -3,18 +3,16 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.cli_markers import markers_app
+from pipelines.console import ERROR, OUT, say, stages, user_errors
+
 if TYPE_CHECKING:
-    from pipelines.config import CohortConfig
-    from pipelines.ingest import IngestedCohort
     from pipelines.run_log import TrainingResult
 
 __all__ = ["app", "main"]
@@ -26,10 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_OUT = Console()
-_ERROR = Console(stderr=True)
-USER_ERROR = 2
-INTERRUPTED = 130
+app.add_typer(markers_app, name="markers")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, a.b=value; may repeat.")
@@ -51,42 +46,18 @@ def main() -> None:
     app()
 
 
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    from features.errors import OncoResistError
-
-    try:
-        yield
-    except OncoResistError as error:
-        _ERROR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(USER_ERROR) from error
-    except KeyboardInterrupt as error:
-        _ERROR.print("interrupted: the champion is what it was before", style="yellow")
-        raise typer.Exit(INTERRUPTED) from error
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """Show the stage under way: a spinner on a terminal, a line each where output is piped."""
-    if not _OUT.is_terminal:
-        yield lambda stage: _OUT.print(f"… {stage}", highlight=False)
-        return
-    with _OUT.status("starting") as status:
-        yield lambda stage: status.update(stage)
-
-
 @app.command()
 def train(
     experiment: Annotated[Path, typer.Argument(help="Experiment, conf/experiments/*.yaml.")],
     overrides: Overrides = None,
 ) -> None:
     """Train, validate, explain, track and register a model."""
-    with _user_errors():
+    with user_errors():
         from pipelines.config import load_experiment
         from pipelines.train import train as run_training
 
         config = load_experiment(experiment, overrides=overrides or [])
-        with _stages() as progress:
+        with stages() as progress:
             result = run_training(config, config_file=experiment, progress=progress)
         _print_training(result)
 
@@ -108,68 +79,106 @@ def score(
         Literal["auto", "cohort", "reference"],
         typer.Option(help="auto: cohort-relative from 15 samples on, else reference-relative."),
     ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Score a cohort with too few genes; it gets no calls.")
+    ] = False,
 ) -> None:
     """Score a cohort: predictions, attributions and a report."""
-    with _user_errors():
+    with user_errors():
         from pipelines.config import project_folder, tracking_uri
         from pipelines.files import require_folder
+        from pipelines.named_cohort import ingest_named
         from pipelines.report import write_report
         from pipelines.score import score_cohort
         from pipelines.tracking import default_store, load_model, open_store
 
         require_folder(output)
         open_store(default_store(project_folder(cohort), uri=tracking_uri(cohort)))
-        ingested = _ingest(file, expression=expression, clinical=clinical, cohort=cohort, name=name)
         loaded = load_model(model)
+        ingested = ingest_named(
+            file,
+            expression=expression,
+            clinical=clinical,
+            cohort=cohort,
+            name=name,
+            catalogue=loaded.model.catalogue,
+        )
         scored = score_cohort(
             loaded.model,
             ingested,
             standardisation=standardisation,
             uri=loaded.uri,
             version=loaded.version,
+            force=force,
         )
         scored.write(output)
         write_report(scored, loaded, output / "report.html")
     for note in scored.notes:
-        _ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts()
     counted = ", ".join(f"{count} {call}" for call, count in calls.items())
-    _OUT.print(
+    OUT.print(
         f"{len(scored.predictions)} samples scored, "
         f"{scored.predictions['standardisation'].iloc[0]}-relative: {counted}"
     )
     unsure = scored.predictions.loc[scored.predictions["call"] == "uncertain", "call_reason"]
     for reason in unsure.unique()[:3]:
-        _OUT.print(f"uncertain: {reason}", highlight=False, soft_wrap=True, markup=False)
-    for name in ("predictions.parquet", "predictions.csv", "attributions.parquet", "report.html"):
-        _OUT.print(f"  {output / name}", highlight=False, soft_wrap=True, markup=False)
+        OUT.print(f"uncertain: {reason}", highlight=False, soft_wrap=True, markup=False)
+    outputs = ("predictions.parquet", "predictions.csv", "attributions.parquet")
+    for name in (*outputs, "gene_report.csv", "report.html"):
+        say(f"  {output / name}")
 
 
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="Expression (CSV, TSV, gz or h5ad) or cohort YAML.")],
     clinical: Clinical = None,
+    setting: Annotated[
+        Literal["ici", "adc", "hcc", "sclc", "all"],
+        typer.Option(help="Whose features the gene report is of."),
+    ] = "all",
+    genes: Annotated[
+        Path | None, typer.Option(help="Write the gene report, a row per feature, to this CSV.")
+    ] = None,
 ) -> None:
     """Read a cohort and say what was found; exit 2 with every fault if it cannot be used."""
-    with _user_errors():
-        from features.catalogue import default_catalogue
+    with user_errors():
+        from features.cohort import cohort_facts, is_gene_scaled_cohort
+        from features.transformer import MarkerFeatures
+        from pipelines.files import require_folder, write_table
+        from pipelines.named_cohort import ingest_named
 
+        if genes is not None:
+            require_folder(genes.parent)
         if file.suffix in (".yaml", ".yml"):
-            cohort = _ingest(None, expression=None, clinical=clinical, cohort=file)
+            cohort = ingest_named(None, expression=None, clinical=clinical, cohort=file)
         else:
-            cohort = _ingest(None, expression=file, clinical=clinical, cohort=None)
-    adata = cohort.adata
+            cohort = ingest_named(None, expression=file, clinical=clinical, cohort=None)
+        adata = cohort.adata
+        features = MarkerFeatures(
+            setting=None if setting == "all" else setting,
+            score_kind="mean_z" if is_gene_scaled_cohort(adata) else "rank",
+        )
+        report = features.fit(adata).gene_report(adata)
+        if genes is not None:
+            write_table(report.features.reset_index(), genes)
     labels = adata.obs["resistant"]
-    _OUT.print(f"cohort '{cohort.name}': {adata.n_obs} samples × {adata.n_vars} genes")
-    _OUT.print(
+    OUT.print(f"cohort '{cohort.name}': {adata.n_obs} samples × {adata.n_vars} genes")
+    OUT.print(
         f"labels: {int((labels == 1).sum())} resistant, {int((labels == 0).sum())} responsive, "
         f"{int(labels.isna().sum())} without"
     )
-    genes = default_catalogue().gene_symbols
-    found = sum(gene in adata.var_names for gene in genes)
-    _OUT.print(f"catalogue genes in the file: {found} of {len(genes)} ({found / len(genes):.0%})")
+    say(f"gene identifiers: {cohort_facts(adata)['gene_id_type']}")
+    say(f"gene coverage ({setting}): {report.sentence()}")
+    if report.missing and report.grade == "too little":
+        say(f"missing genes: {' '.join(report.missing)}")
+    if report.unscored:
+        say(f"features not scored: {', '.join(report.unscored)}")
+    for therapy in features.therapies(adata).values():
+        if therapy.note and features.knows_drugs:
+            say(f"- {therapy.note}")
     for note in cohort.report.notes:
-        _OUT.print(f"- {note}", highlight=False, soft_wrap=True, markup=False)
+        say(f"- {note}")
 
 
 @app.command()
@@ -177,12 +186,12 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for the simulated cohorts.")] = Path("demo"),
 ) -> None:
     """Simulate cohorts with known truth, train, score a fourth, check what was found."""
-    with _user_errors():
+    with user_errors():
         from pipelines.demo import run_demo
         from pipelines.files import require_folder
 
         require_folder(output)
-        with _stages() as progress:
+        with stages() as progress:
             result = run_demo(output, progress=progress)
     _print_training(result.training)
     table = Table("planted in the simulation", "expected", "seen", "", title="Did SHAP find it?")
@@ -193,7 +202,7 @@ def demo(
             finding.seen,
             {True: "ok", False: "NO", None: "told"}[finding.passed],
         )
-    _OUT.print(table)
+    OUT.print(table)
     places = {
         "simulated cohorts": result.folder,
         "predictions": result.scored / "predictions.csv",
@@ -201,9 +210,9 @@ def demo(
         "MLflow UI": "uv run oncoresist ui   (then http://127.0.0.1:5000)",
     }
     for what, where in places.items():
-        _OUT.print(f"{what:18} {where}", highlight=False, soft_wrap=True, markup=False)
+        OUT.print(f"{what:18} {where}", highlight=False, soft_wrap=True, markup=False)
     if any(finding.passed is False for finding in result.findings):
-        _ERROR.print("error: the demo did not find what was planted", style="red")
+        ERROR.print("error: the demo did not find what was planted", style="red")
         raise typer.Exit(1)
 
 
@@ -212,65 +221,16 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Serve the MLflow UI of the store in use, on this machine only."""
-    with _user_errors():
+    with user_errors():
         from pipelines.config import project_folder, tracking_uri
         from pipelines.serve import serve_ui
         from pipelines.tracking import default_store
 
-        _OUT.print(
+        OUT.print(
             f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it); choose 'Model training' top "
             "left to see experiments, runs and models"
         )
         sys.exit(serve_ui(default_store(project_folder(), uri=tracking_uri()), port=port))
-
-
-def _ingest(
-    file: Path | None,
-    *,
-    expression: Path | None,
-    clinical: Path | None,
-    cohort: Path | None,
-    name: str | None = None,
-) -> "IngestedCohort":
-    """Return the cohort named in one of the three ways."""
-    from features.errors import ConfigError
-    from pipelines.config import (
-        configuration_folder,
-        data_root,
-        load_cohort,
-    )
-    from pipelines.ingest import ingest_cohort
-
-    given = [name for name in (file, expression, cohort) if name is not None]
-    if len(given) != 1:
-        raise ConfigError(
-            f"{len(given)} cohorts named; give one: an h5ad file, --expression FILE, or "
-            "--cohort conf/cohorts/x.yaml"
-        )
-    if cohort is None:
-        config = _ad_hoc(given[0].resolve(), clinical, name)
-        return ingest_cohort(config, root=Path("/"), labels_required=False)
-    if name is not None:
-        raise ConfigError("--name goes with an expression file; a cohort YAML says its own name")
-    config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
-    if clinical is not None:
-        config = config.model_copy(update={"clinical": str(clinical.resolve())})
-    root = (path.parent / config.root).resolve() if config.root else data_root(path)
-    return ingest_cohort(config, root=root, labels_required=False)
-
-
-def _ad_hoc(expression: Path, clinical: Path | None, name: str | None) -> "CohortConfig":
-    """Return the configuration of a cohort named on the command line alone."""
-    import re
-
-    from pipelines.config import CohortConfig
-
-    stem = name or expression.name.split(".")[0]
-    return CohortConfig(
-        name=re.sub(r"[^A-Za-z0-9_.-]", "_", stem).lstrip("_.-") or "cohort",
-        expression=str(expression),
-        clinical=None if clinical is None else str(clinical.resolve()),
-    )
 
 
 def _print_training(result: "TrainingResult") -> None:
@@ -282,9 +242,9 @@ def _print_training(result: "TrainingResult") -> None:
     table.caption = "left: cohort-relative, right: reference-relative; prior: the share alone"
     for row in headline_rows(result.comparison):
         table.add_row(*row)
-    _OUT.print(table)
-    _OUT.print(verdict(result.comparison), highlight=False)
-    _OUT.print(
+    OUT.print(table)
+    OUT.print(verdict(result.comparison), highlight=False)
+    OUT.print(
         f"run {result.run_id}, model {result.model_name} version {result.model_version}\n"
         f"store {result.tracking_uri}",
         highlight=False,

@@ -81,6 +81,9 @@ class SamplesConfig(_Section):
 class FeaturesConfig(_Section):
     """How features are built."""
 
+    catalogue: PathText | None = None
+    """A catalogue of your own, a YAML file as docs/catalogue.schema.json says, relative to the
+    project folder; it adds to the packaged one. Null: the packaged one alone."""
     min_coverage: float = Field(default=0.5, gt=0, le=1)
     """Least share of a marker's genes that must be measured; below it the feature is NaN."""
     min_cohort_size: int = Field(default=15, ge=3)
@@ -248,7 +251,9 @@ class CohortConfig(_Section):
     """CSV or TSV with a row per sample; null: none, or the obs of an h5ad."""
     root: PathText | None = None
     """Folder of this cohort's files instead of data.root, relative to this YAML file."""
-    unit: Literal["auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity"] = "auto"
+    unit: Literal[
+        "auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"
+    ] = "auto"
     """Unit of the expression; auto finds it out and reports the evidence."""
     pseudocount: float | None = Field(default=None, ge=0)
     """Constant under the logarithm of log2_tpm when the unit is stated."""
@@ -256,6 +261,9 @@ class CohortConfig(_Section):
     """Which way the matrix stands."""
     gene_lengths: PathText | None = None
     """Table of gene lengths for raw counts (columns symbol, effective_length), as paths above."""
+    gene_table: PathText | None = None
+    """Table of gene ids (columns symbol, and ensembl_id or entrez_id), as paths above: symbols
+    of the genes that the catalogue does not hold. The catalogue's own genes need none."""
     cancer_type: str | None = None
     """Tumour type where the clinical table has no column for it."""
     drug: str | None = None

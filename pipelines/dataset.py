@@ -29,6 +29,8 @@ class Dataset:
         timepoint, resistant``.
     left_out
         Cohort → timepoint → samples left out.
+    catalogue, min_coverage, setting
+        As for :class:`features.MarkerFeatures`.
     """
 
     cohorts: Mapping[str, ad.AnnData]
@@ -36,6 +38,7 @@ class Dataset:
     left_out: Mapping[str, Mapping[str, int]]
     catalogue: Catalogue
     min_coverage: float
+    setting: str
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def of(self, names: Sequence[str]) -> "Dataset":
@@ -53,7 +56,8 @@ class Dataset:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Observation names are not unique")
             shared = ad.concat([self.cohorts[name] for name in training], join="inner")
-        return MarkerFeatures(self.catalogue, min_coverage=self.min_coverage).fit(shared)
+        features = MarkerFeatures(self.catalogue, self.min_coverage, setting=self.setting)
+        return features.fit(shared)
 
     def features(self, training: Sequence[str]) -> pd.DataFrame:
         """Return unstandardised features of all samples, background from ``training`` alone."""
@@ -80,6 +84,7 @@ def build_dataset(
     timepoints: Sequence[str],
     catalogue: Catalogue,
     min_coverage: float,
+    setting: str,
 ) -> Dataset:
     """Return the cohorts' samples of the timepoints asked for, side by side.
 
@@ -95,4 +100,4 @@ def build_dataset(
     columns = ["sample_id", "cohort", "patient_id", "timepoint", "resistant"]
     samples = pd.concat([adata.obs[columns] for adata in kept.values()])
     samples.index = pd.Index(samples["cohort"] + "/" + samples["sample_id"], name="sample")
-    return Dataset(kept, samples, left_out, catalogue, min_coverage)
+    return Dataset(kept, samples, left_out, catalogue, min_coverage, setting)

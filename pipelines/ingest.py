@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,15 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, default_catalogue
-from features.cohort import CohortReport, check_cohort, cohort_facts, dense_expression
+from features.cohort import (
+    CohortReport,
+    check_cohort,
+    cohort_facts,
+    dense_expression,
+    is_gene_scaled_cohort,
+)
 from features.errors import CohortError, examples
-from features.genes import translate_symbols
+from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
 from pipelines.config import CohortConfig
@@ -26,7 +32,10 @@ from pipelines.read_tables import (
     read_clinical,
     read_expression,
     read_gene_lengths,
+    read_gene_table,
 )
+
+Translate = Callable[[Sequence[str]], GeneTranslation]
 
 __all__ = ["IngestedCohort", "file_hash", "files_hash", "ingest_cohort", "keep_timepoints"]
 
@@ -68,9 +77,11 @@ class IngestedCohort:
     def reference_offered(self) -> bool:
         """Whether reference-relative standardisation means anything for it.
 
-        Counts whose gene lengths are not known can only be compared within their own cohort.
+        Counts whose gene lengths are not known, and values scaled per gene, can only be compared
+        within their own cohort.
         """
-        return bool(cohort_facts(self.adata)["gene_lengths_known"])
+        known = bool(cohort_facts(self.adata)["gene_lengths_known"])
+        return known and not is_gene_scaled_cohort(self.adata)
 
 
 def file_hash(path: Path) -> str:
@@ -115,9 +126,18 @@ def ingest_cohort(
     obs = build_observations(table.values.index, clinical, config=config, notes=notes)
     finding = _unit(table.values.to_numpy(), config)
     lengths, lengths_file = _lengths(config, table, root, finding)
+    genes = table.genes
+    if config.gene_table is not None:
+        genes = read_gene_table(root / config.gene_table)
     try:
         adata = _assemble(
-            table, obs, finding=finding, lengths=lengths, catalogue=catalogue, notes=notes
+            table,
+            obs,
+            finding=finding,
+            lengths=lengths,
+            translate=lambda ids: translate_genes(ids, catalogue=catalogue, table=genes),
+            catalogue=catalogue,
+            notes=notes,
         )
     except CohortError as error:
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
@@ -133,7 +153,8 @@ def ingest_cohort(
     for note in report.notes:
         _LOG.info("%s: %s", config.name, note)
     read = [path]
-    read += [root / name for name in (config.clinical, lengths_file) if name]
+    named = dict.fromkeys((config.clinical, lengths_file, config.gene_table))
+    read += [root / name for name in named if name]
     return IngestedCohort(adata, report, {str(file): file_hash(file) for file in read})
 
 
@@ -173,7 +194,7 @@ def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:
 def _refuse_contradiction(finite: np.ndarray, finding: UnitFinding, name: str) -> None:
     """Refuse a stated logarithm that the values cannot be."""
     where = f"cohort '{name}': unit {finding.unit} is stated, but the"
-    if finding.unit in ("counts", "tpm"):
+    if finding.unit in ("counts", "tpm", "gene_scaled"):
         return
     if finite.max() > _HIGHEST_LOGARITHM:
         raise CohortError(
@@ -212,22 +233,16 @@ def _assemble(
     *,
     finding: UnitFinding,
     lengths: "pd.Series[float] | None",
+    translate: Translate,
     catalogue: Catalogue,
     notes: list[str],
 ) -> ad.AnnData:
     originals = [str(gene) for gene in table.values.columns]
-    translation = translate_symbols(originals, catalogue=catalogue)
-    if translation.rescued:
-        renamed = [f"{old} → {new}" for old, new in translation.rescued.items()]
-        notes.append(f"{len(renamed)} renamed genes recognised: {examples(renamed)}")
-    if translation.left_alone:
-        notes.append(
-            "earlier symbols left alone because the approved one is in the file: "
-            + examples(translation.left_alone)
-        )
+    translation = translate(originals)
+    notes += translation.notes
     symbols = list(translation.symbols)
     if lengths is not None:
-        lengths = _lengths_by_symbol(lengths, originals, symbols, catalogue)
+        lengths = _lengths_by_symbol(lengths, originals, symbols, translate)
     var = pd.DataFrame({"original_id": originals}, index=pd.Index(symbols, dtype=object))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*names are not unique")
@@ -246,7 +261,7 @@ def _assemble(
         "unit_evidence": finding.evidence,
         "unit_stated": finding.stated,
         "pseudocount": finding.pseudocount,
-        "gene_id_type": "symbol",
+        "gene_id_type": translation.id_type,
         "modality": "bulk",
         "renamed_genes": dict(translation.rescued),
     }
@@ -257,10 +272,10 @@ def _lengths_by_symbol(
     lengths: "pd.Series[float]",
     originals: Sequence[str],
     symbols: Sequence[str],
-    catalogue: Catalogue,
+    translate: Translate,
 ) -> "pd.Series[float]":
     """Give each approved symbol its length, whichever of its names the length table uses."""
-    renamed = translate_symbols([str(gene) for gene in lengths.index], catalogue=catalogue)
+    renamed = translate([str(gene) for gene in lengths.index])
     by_symbol = pd.Series(lengths.to_numpy(), index=list(renamed.symbols)).groupby(level=0).max()
     own = pd.Series(lengths.reindex(list(originals)).to_numpy(), index=list(symbols))
     own = own[~own.index.duplicated()]
@@ -284,7 +299,7 @@ def _merge(raw: ad.AnnData, finding: UnitFinding, notes: list[str]) -> ad.AnnDat
         merged, symbols, repeated = merge_duplicate_genes(
             values, list(raw.var_names), additive=additive
         )
-    how = "averaged" if finding.unit == "log2_intensity" else "added up"
+    how = "averaged" if finding.unit in ("log2_intensity", "gene_scaled") else "added up"
     notes.append(f"{len(repeated)} genes stand in several rows, {how}: {examples(repeated)}")
     first = raw.var[~raw.var_names.duplicated()].loc[symbols]
     return ad.AnnData(X=merged, obs=raw.obs, var=first)
@@ -314,6 +329,12 @@ def _quality_notes(
             f"{int(unmeasured.sum())} values not measured (NaN) in {len(genes)} genes "
             f"({examples(genes)}); they stay missing, never zero"
         )
+    if finding.unit == "gene_scaled":
+        notes.append(
+            "the values are centred or scaled per gene: scored by mean z within the cohort, not by "
+            "ranks; quality figures of samples cannot be told"
+        )
+        return notes
     outliers = adata.obs_names[adata.obs["qc_outlier"]]
     if len(outliers):
         notes.append(f"{len(outliers)} quality outliers, kept: {examples(outliers)}")

@@ -9,17 +9,21 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.cohort import cohort_facts, dense_expression
 from features.errors import CohortError
-from features.genes import count_genes
+from features.genes import GeneTable, count_genes
 from pipelines.files import is_file
 from pipelines.read_tables import ExpressionTable, refuse_repeated_samples
 
 __all__ = ["read_h5ad"]
 
+_SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol")
+"""Columns of ``var`` in which public files keep symbols beside an index of ids."""
+
 
 def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.DataFrame]:
     """Return an h5ad's ``X`` as an expression table, and its ``obs`` as a clinical table of text.
 
-    ``var['length']`` gives gene lengths in bases. A file that OncoResist wrote remembers, in
+    ``var['length']`` gives gene lengths in bases; ``feature_name``, ``gene_symbols`` or the like
+    give the symbols of an index of ids. A file that OncoResist wrote remembers, in
     ``uns['oncoresist']``, whether lengths had been divided out.
 
     Raises
@@ -57,4 +61,14 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     clinical = clinical.drop(columns=["sample_id"], errors="ignore")
     clinical.insert(0, "sample_id", adata.obs_names.astype(str))
     known = bool(cohort_facts(adata).get("gene_lengths_known", True))
-    return ExpressionTable(values, lengths, "samples_in_rows (h5ad)", known), clinical
+    way = "samples_in_rows (h5ad)"
+    return ExpressionTable(values, lengths, way, known, _own_gene_table(adata)), clinical
+
+
+def _own_gene_table(adata: ad.AnnData) -> GeneTable | None:
+    """Return the symbols that ``var`` gives for its index of ids, None where it gives none."""
+    column = next((name for name in _SYMBOL_COLUMNS if name in adata.var), None)
+    if column is None:
+        return None
+    symbols, ids = adata.var[column].astype(object).fillna("").astype(str), adata.var_names
+    return GeneTable.of(symbols=symbols, ensembl=ids, entrez=ids)

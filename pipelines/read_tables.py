@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.catalogue import Catalogue
 from features.errors import CohortError, examples
-from features.genes import count_genes
+from features.genes import GeneTable, count_genes
 from pipelines.text_tables import EMPTY_CELLS, read_text_table
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "read_clinical",
     "read_expression",
     "read_gene_lengths",
+    "read_gene_table",
     "refuse_repeated_samples",
 ]
 
@@ -40,12 +41,15 @@ class ExpressionTable:
         Which way the file stood, and how that was found.
     lengths_known
         False when the file says that it holds counts whose gene lengths were never divided out.
+    genes
+        Symbols that the file itself gives for its gene ids, or None.
     """
 
     values: pd.DataFrame
     lengths: "pd.Series[float] | None"
     orientation: str
     lengths_known: bool = True
+    genes: GeneTable | None = None
 
 
 def read_expression(
@@ -128,7 +132,8 @@ def _orientation(
     if in_rows == in_columns == 0:
         raise CohortError(
             f"{path}: no known gene in the rows (first: {examples(rows)}) or columns (first: "
-            f"{examples(columns)}); genes must be HGNC symbols such as CD274 or B2M"
+            f"{examples(columns)}); genes are human symbols such as CD274 or B2M, of any age, "
+            "Ensembl or Entrez ids"
         )
     way = "genes_in_rows" if in_rows >= in_columns else "samples_in_rows"
     return way, f"{way} ({in_rows} known genes in the rows, {in_columns} in the columns)"
@@ -208,6 +213,31 @@ def read_clinical(path: Path) -> pd.DataFrame:
         raise CohortError(f"{path} has a header but no rows")
     stripped: pd.DataFrame = table.fillna("").apply(lambda column: column.str.strip())
     return stripped.set_axis(names, axis=1)
+
+
+def read_gene_table(path: Path) -> GeneTable:
+    """Return symbols by Ensembl and Entrez id, from a table that has both.
+
+    The columns are ``symbol``, and ``ensembl_id`` or ``entrez_id`` or both.
+
+    Raises
+    ------
+    CohortError
+        The file is missing or lacks the columns.
+    """
+    table = read_clinical(path)
+    columns = {name.lower(): name for name in table.columns}
+    ids = {name: columns[name] for name in ("ensembl_id", "entrez_id") if name in columns}
+    if "symbol" not in columns or not ids:
+        raise CohortError(
+            f"{path}: a table of gene ids has the columns symbol, and ensembl_id or entrez_id; it "
+            f"has {examples(table.columns)}"
+        )
+    return GeneTable.of(
+        symbols=table[columns["symbol"]],
+        ensembl=table[ids["ensembl_id"]] if "ensembl_id" in ids else None,
+        entrez=table[ids["entrez_id"]] if "entrez_id" in ids else None,
+    )
 
 
 def read_gene_lengths(path: Path) -> "pd.Series[float]":

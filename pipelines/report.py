@@ -64,7 +64,8 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         files=scored.cohort.files,
         metrics=_metric_rows(scored),
         quality=_quality(scored),
-        coverage=_feature_coverage(scored),
+        genes=scored.genes,
+        gene_rows=_gene_rows(scored),
         figures={name: _png(figure) for name, figure in _figures(scored).items()},
         samples=_sample_rows(scored),
     )
@@ -127,6 +128,12 @@ def _png(figure: Figure) -> str:
 def _quality(scored: ScoredCohort) -> dict[str, str]:
     obs = scored.cohort.adata.obs
     coverage = scored.predictions["gene_coverage"]
+    covered = {
+        "Catalogue genes measured": f"{coverage.min():.0%} to {coverage.max():.0%}",
+        "Background genes in the file": f"{scored.background_coverage:.0%}",
+    }
+    if "library_size" not in obs:  # values scaled per gene have neither
+        return covered
     return {
         "Library size (median, range)": (
             f"{obs['library_size'].median():,.0f} "
@@ -137,14 +144,16 @@ def _quality(scored: ScoredCohort) -> dict[str, str]:
             f"({obs['genes_detected'].min():,} to {obs['genes_detected'].max():,})"
         ),
         "Quality outliers (kept)": str(int(obs["qc_outlier"].sum())),
-        "Catalogue genes measured": f"{coverage.min():.0%} to {coverage.max():.0%}",
-        "Background genes in the file": f"{scored.background_coverage:.0%}",
+        **covered,
     }
 
 
-def _feature_coverage(scored: ScoredCohort) -> list[str]:
-    """Return the features that are missing in every sample."""
-    return [str(name) for name in scored.features.columns[scored.features.isna().all()]]
+def _gene_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
+    """Return the features that lack genes, or take genes of another name, the poorest first."""
+    table = scored.genes.features.reset_index()
+    told = table[(table["missing"] != "") | (table["note"] != "") | ~table["scored"]]
+    rows = told.sort_values("coverage", kind="stable", na_position="first").to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
 
 
 def _sample_rows(scored: ScoredCohort) -> list[dict[str, Any]]:

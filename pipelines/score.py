@@ -1,7 +1,7 @@
 """Score a cohort with a frozen model: predictions, attributions, outputs on disk."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,15 +9,24 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from features.cohort import is_gene_scaled_cohort
 from features.errors import CohortError
+from features.gene_report import LEAST_COVERAGE, GeneReport
 from features.reference import Standardisation
+from features.transformer import MarkerFeatures
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
 from models.resistance_model import ResistanceModel
 from pipelines.files import write_table
 from pipelines.ingest import IngestedCohort
 
-__all__ = ["PREDICTION_COLUMNS", "ScoredCohort", "choose_standardisation", "score_cohort"]
+__all__ = [
+    "PREDICTION_COLUMNS",
+    "ScoredCohort",
+    "choose_standardisation",
+    "score_cohort",
+    "too_little",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,6 +75,8 @@ class ScoredCohort:
         True when the model was trained on this cohort: its figures say nothing of new ones.
     background_coverage
         Share of the model's background genes that the file has.
+    genes
+        Which genes the cohort has, and which features that allows.
     """
 
     cohort: IngestedCohort
@@ -77,6 +88,7 @@ class ScoredCohort:
     notes: tuple[str, ...]
     in_sample: bool
     background_coverage: float
+    genes: GeneReport
 
     @property
     def resistant(self) -> "pd.Series[float]":
@@ -109,10 +121,11 @@ class ScoredCohort:
         )
 
     def write(self, folder: Path) -> None:
-        """Write ``predictions.parquet``, ``predictions.csv`` and ``attributions.parquet``."""
+        """Write predictions (parquet, csv), ``attributions.parquet`` and ``gene_report.csv``."""
         write_table(self.predictions, folder / "predictions.parquet")
         write_table(self.predictions, folder / "predictions.csv")
         write_table(self.attribution_table(), folder / "attributions.parquet")
+        write_table(self.genes.features.reset_index(), folder / "gene_report.csv")
 
 
 def choose_standardisation(
@@ -136,6 +149,12 @@ def choose_standardisation(
                 f"{min_cohort_size}: use --standardisation reference"
             )
         return "cohort"
+    if is_gene_scaled_cohort(cohort.adata):
+        raise CohortError(
+            f"cohort '{cohort.name}' holds values centred or scaled per gene: they mean something "
+            f"only within a cohort of at least {min_cohort_size} samples (it has {size}); use "
+            "--standardisation cohort, or give the values before scaling"
+        )
     if not cohort.reference_offered and size >= min_cohort_size:
         raise CohortError(
             f"cohort '{cohort.name}' holds raw counts without gene lengths: they cannot be "
@@ -158,8 +177,12 @@ def score_cohort(
     standardisation: Literal["auto", "cohort", "reference"],
     uri: str,
     version: str | None,
+    force: bool = False,
 ) -> ScoredCohort:
     """Return explained predictions of a cohort.
+
+    Values centred or scaled per gene are scored by mean z, cohort-relative. A cohort with too few
+    of the catalogue's genes is refused, unless ``force``: then no sample gets a call.
 
     Raises
     ------
@@ -170,7 +193,13 @@ def score_cohort(
     chosen = choose_standardisation(
         cohort, asked=standardisation, min_cohort_size=model.min_cohort_size
     )
-    features = model.transformer.transform(adata)
+    transformer = model.transformer
+    if is_gene_scaled_cohort(adata):
+        transformer = transformer.with_score_kind("mean_z")
+    features = transformer.transform(adata)
+    genes = transformer.gene_report(adata)
+    if genes.grade == "too little" and not force:
+        raise too_little(cohort.name, genes)
     cohorts = adata.obs["cohort"].astype(str)
     probability = model.predict(features, standardisation=chosen, cohorts=cohorts)
     attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
@@ -183,16 +212,18 @@ def score_cohort(
             "cohort": cohorts,
             "probability": probability,
             "calibration_method": arm.calibrator.method,
-            "gene_coverage": model.transformer.gene_coverage(adata),
-            "score_kind": model.transformer.score_kind,
+            "gene_coverage": transformer.gene_coverage(adata),
+            "score_kind": transformer.score_kind,
             "standardisation": chosen,
         }
     )
     background = model.transformer.background_coverage(adata)
-    comparable = chosen == "cohort" or background >= _LEAST_COVERAGE
-    calls = _calls(
-        predictions, threshold=arm.threshold, background=None if comparable else background
+    doubts = _cohort_doubts(
+        genes,
+        background=background if chosen == "reference" else None,
+        unlike_training=transformer.score_kind != model.transformer.score_kind,
     )
+    calls = _calls(predictions, threshold=arm.threshold, doubts=doubts)
     predictions = predictions.join(calls)
     predictions = predictions.join(attributions.leading_mechanisms(mechanisms))
     predictions["prediction_set"] = pd.Series(None, index=predictions.index, dtype="string")
@@ -208,48 +239,90 @@ def score_cohort(
         attributions.by_mechanism(mechanisms),
         features,
         arm.threshold,
-        _notes(in_sample=in_sample, background=background, comparable=comparable),
+        _notes(transformer, cohort, genes=genes, in_sample=in_sample, doubts=doubts),
         in_sample,
         background,
+        genes,
     )
 
 
-def _notes(*, in_sample: bool, background: float, comparable: bool) -> tuple[str, ...]:
+def too_little(name: str, genes: GeneReport) -> CohortError:
+    """Return the refusal of a cohort with too few of the catalogue's genes, all missing listed."""
+    return CohortError(
+        f"cohort '{name}' has too little of what the model reads: {genes.sentence()}; at least "
+        f"{LEAST_COVERAGE:.0%} of the genes are needed. Check the gene identifiers (oncoresist "
+        "check); --force scores it all the same, without calls. Missing: "
+        f"{' '.join(genes.missing)}"
+    )
+
+
+def _cohort_doubts(
+    genes: GeneReport, *, background: float | None, unlike_training: bool
+) -> tuple[str, ...]:
+    """Return the reasons that forbid a call for every sample of the cohort, the weightiest first.
+
+    ``background`` is the share of background genes where the reference depends on it, else None.
+    """
+    doubts = []
+    if genes.grade == "too little":
+        doubts.append(
+            f"scored by force: only {genes.coverage:.0%} of the catalogue's genes are in the file "
+            f"(at least {LEAST_COVERAGE:.0%} needed)"
+        )
+    if unlike_training:
+        doubts.append(
+            "the values are centred or scaled per gene and scored by mean z; the model was trained "
+            "and validated on ranks"
+        )
+    if background is not None and background < _LEAST_COVERAGE:
+        doubts.append(
+            f"only {background:.0%} of the model's background genes are in the file (at least "
+            f"{_LEAST_COVERAGE:.0%} needed): ranks within a sample cannot be compared with the "
+            "training reference"
+        )
+    return tuple(doubts)
+
+
+def _notes(
+    transformer: MarkerFeatures,
+    cohort: IngestedCohort,
+    *,
+    genes: GeneReport,
+    in_sample: bool,
+    doubts: Sequence[str],
+) -> tuple[str, ...]:
     notes = []
     if in_sample:
         notes.append(
             "the model was trained on this cohort: its predictions fit too well and say nothing "
             "about new patients"
         )
-    if not comparable:
-        notes.append(
-            f"only {background:.0%} of the model's background genes are in the file: ranks within "
-            "a sample cannot be compared with the training reference"
-        )
+    notes += doubts
+    if genes.grade != "full":
+        notes.append(f"gene coverage is {genes.sentence()}; see gene_report.csv")
+    if transformer.knows_drugs:
+        found = transformer.therapies(cohort.adata)
+        notes += dict.fromkeys(therapy.note for therapy in found.values() if therapy.note)
     return tuple(notes)
 
 
-def _calls(
-    predictions: pd.DataFrame, *, threshold: float, background: float | None
-) -> pd.DataFrame:
-    """Return ``call`` and ``call_reason`` of each sample.
-
-    ``background`` is the share of background genes where it forbids a call, else None.
-    """
+def _calls(predictions: pd.DataFrame, *, threshold: float, doubts: Sequence[str]) -> pd.DataFrame:
+    """Return ``call`` and ``call_reason`` of each sample."""
     pairs = zip(predictions["probability"], predictions["gene_coverage"], strict=True)
-    rows = [_call(p, coverage, threshold, background) for p, coverage in pairs]
+    rows = [_call(p, coverage, threshold, doubts) for p, coverage in pairs]
     return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)
 
 
 def _call(
-    probability: float, coverage: float, threshold: float, background: float | None
+    probability: float, coverage: float, threshold: float, doubts: Sequence[str]
 ) -> tuple[str, str]:
-    needed = f"at least {_LEAST_COVERAGE:.0%} needed"
+    if doubts:
+        return "uncertain", doubts[0]
     if coverage < _LEAST_COVERAGE:
-        return "uncertain", f"only {coverage:.0%} of the catalogue's genes are measured ({needed})"
-    if background is not None:
-        reason = f"only {background:.0%} of the background genes are measured ({needed})"
-        return "uncertain", reason
+        return "uncertain", (
+            f"only {coverage:.0%} of the catalogue's genes are measured (at least "
+            f"{_LEAST_COVERAGE:.0%} needed)"
+        )
     base_rate = f"{threshold:.3f}, the share of resistant samples in training"
     if probability >= threshold:
         return "resistant", f"probability {probability:.3f} is at least {base_rate}"

@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from features.catalogue import Catalogue, default_catalogue
+from features.catalogue import Catalogue, default_catalogue, load_catalogue
+from features.cohort import is_gene_scaled_cohort
 from features.errors import ConfigError, examples
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
+from features.scoring import ScoreKind
+from features.transformer import MarkerFeatures
 from models.calibration import PlattCalibrator
 from models.resistance_model import ModelArm, ResistanceModel
 from models.signs import sign_agreement
@@ -18,9 +21,10 @@ from pipelines.figures import interval_text
 from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
 from pipelines.provenance import code_versions
 from pipelines.run_log import TrainedExperiment, TrainingResult, log_run
+from pipelines.score import too_little
 from pipelines.validate import ARM_SUFFIX, ARMS, Validation, new_classifier, validate
 
-__all__ = ["ingest_cohorts", "train"]
+__all__ = ["configured_catalogue", "ingest_cohorts", "train"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,9 +32,14 @@ Progress = Callable[[str], None]
 
 
 def ingest_cohorts(
-    names: Sequence[str], config: ExperimentConfig, *, config_file: Path, labels_required: bool
+    names: Sequence[str],
+    config: ExperimentConfig,
+    *,
+    config_file: Path,
+    labels_required: bool,
+    catalogue: Catalogue | None = None,
 ) -> list[IngestedCohort]:
-    """Return the named cohorts, ingested and checked.
+    """Return the named cohorts, ingested and checked; ``catalogue`` is the packaged one by default.
 
     Raises
     ------
@@ -43,8 +52,48 @@ def ingest_cohorts(
     for name in names:
         cohort, path = load_cohort(name, conf=conf)
         root = data_root if cohort.root is None else (path.parent / cohort.root).resolve()
-        cohorts.append(ingest_cohort(cohort, root=root, labels_required=labels_required))
+        cohorts.append(
+            ingest_cohort(cohort, root=root, labels_required=labels_required, catalogue=catalogue)
+        )
     return cohorts
+
+
+def configured_catalogue(config: ExperimentConfig, *, config_file: Path) -> Catalogue:
+    """Return the packaged catalogue, with the user's own file added where one is named.
+
+    Raises
+    ------
+    CatalogueError
+        The file is missing or an entry is faulty; the message names entry and line.
+    """
+    if config.features.catalogue is None:
+        return default_catalogue()
+    return load_catalogue(project_folder(config_file) / config.features.catalogue)
+
+
+def _refuse_gene_scaled(cohorts: Sequence[IngestedCohort]) -> None:
+    scaled = [cohort.name for cohort in cohorts if is_gene_scaled_cohort(cohort.adata)]
+    if scaled:
+        raise ConfigError(
+            f"cohorts {scaled} hold values centred or scaled per gene: ranks within a sample mean "
+            "nothing there, and models are trained on ranks; give the values before scaling, or "
+            "name the cohorts under cohorts.score or cohorts.exclude"
+        )
+
+
+def _refuse_too_little(
+    cohorts: Sequence[IngestedCohort], *, catalogue: Catalogue, setting: str
+) -> None:
+    """Refuse cohorts that could only be scored by force, before any work is done."""
+    for cohort in cohorts:
+        kind: ScoreKind = "mean_z" if is_gene_scaled_cohort(cohort.adata) else "rank"
+        features = MarkerFeatures(catalogue, setting=setting, score_kind=kind).fit(cohort.adata)
+        genes = features.gene_report(cohort.adata)
+        if genes.grade == "too little":
+            raise ConfigError(
+                f"cohorts.score: {too_little(cohort.name, genes)}; take it out here, and score it "
+                "with oncoresist score --force"
+            )
 
 
 def _refuse_repeated_cohorts(cohorts: Sequence[IngestedCohort]) -> None:
@@ -80,14 +129,17 @@ def train(
     ConfigError, CohortError
         Something in the configuration or the files is wrong; nothing is logged then.
     """
-    catalogue = default_catalogue()
+    catalogue = configured_catalogue(config, config_file=config_file)
     progress("reading cohorts")
-    ingested, extra = _ingest_all(config, config_file)
+    ingested, extra = _ingest_all(config, config_file, catalogue)
+    _refuse_gene_scaled(ingested)
+    _refuse_too_little(extra, catalogue=catalogue, setting=config.setting)
     dataset = build_dataset(
         ingested,
         timepoints=config.samples.timepoints,
         catalogue=catalogue,
         min_coverage=config.features.min_coverage,
+        setting=config.setting,
     )
     _refuse_small_cohorts(dataset, min_cohort_size=config.features.min_cohort_size)
     comparable = [cohort.name for cohort in ingested if cohort.reference_offered]
@@ -125,7 +177,7 @@ def train(
 
 
 def _ingest_all(
-    config: ExperimentConfig, config_file: Path
+    config: ExperimentConfig, config_file: Path, catalogue: Catalogue
 ) -> tuple[list[IngestedCohort], list[IngestedCohort]]:
     """Return the cohorts to train on and those only to score."""
     _refuse_unknown_exclusions(config)
@@ -134,7 +186,13 @@ def _ingest_all(
         for names in (config.cohorts.train, config.cohorts.score)
     ]
     ingested, extra = (
-        ingest_cohorts(names, config, config_file=config_file, labels_required=required)
+        ingest_cohorts(
+            names,
+            config,
+            config_file=config_file,
+            labels_required=required,
+            catalogue=catalogue,
+        )
         for names, required in zip(chosen, (True, False), strict=True)
     )
     _refuse_repeated_cohorts([*ingested, *extra])

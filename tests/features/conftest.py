@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue
-from features.genes import translate_symbols
+from features.genes import translate_genes
 
 
 def read_bulk(folder: Path, catalogue: Catalogue) -> ad.AnnData:
     """Return a cohort's expression (n_samples, n_genes), unit as published, approved symbols."""
     table = pd.read_csv(folder / "expression.csv.gz", index_col=0)
-    translation = translate_symbols([str(gene) for gene in table.index], catalogue=catalogue)
+    translation = translate_genes([str(gene) for gene in table.index], catalogue=catalogue)
     return ad.AnnData(
         X=np.ascontiguousarray(table.to_numpy(dtype=float).T),
         obs=pd.DataFrame(index=table.columns.astype(str)),

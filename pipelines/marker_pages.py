@@ -1,0 +1,170 @@
+"""The catalogue as pages to read: rows for a list, a page for a marker, docs/catalogue.md."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from features.catalogue import Catalogue, Citation, Marker
+from features.catalogue_entries import SETTINGS
+from features.errors import ConfigError
+from features.therapy import DrugTable, Therapy
+
+__all__ = ["catalogue_page", "marker_page", "marker_rows", "require_mechanism"]
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_RULES = {
+    "mean": "mean of the genes",
+    "single": "the gene alone",
+    "weighted": "mean of the genes minus mean of the minus genes",
+    "lower_of_two": "the lower of the two genes",
+    "excess": "mean of the genes minus the score of {over}",
+    "ratio": "log2 of the genes over the minus genes",
+}
+_BY_DRUG = {
+    "target_antigen": "mean of the antigens that the drug binds",
+    "payload_efflux": "mean of the transporters that carry the drug's payload",
+    "payload_target": "genes of resistance minus genes of sensitivity to the drug's payload class",
+}
+_GRADES = {
+    "review": "named in a review",
+    "class": "the review names the mechanism, the genes are the field's standard members",
+    "field": "not in the reviews, used by published predictors",
+}
+
+
+def marker_rows(
+    catalogue: Catalogue,
+    *,
+    setting: str | None = None,
+    mechanism: str | None = None,
+    grade: str | None = None,
+) -> list[tuple[str, ...]]:
+    """Return id, mechanism class, score rule, sign, evidence and genes of the markers asked for."""
+    return [
+        (
+            marker.id,
+            marker.mechanism,
+            marker.by_drug or marker.score,
+            marker.sign_by_setting.get(setting, marker.sign) if setting else marker.sign,  # type: ignore[call-overload]
+            marker.evidence,
+            _genes(marker),
+        )
+        for marker in catalogue.markers_of(setting)
+        if mechanism in (None, marker.mechanism) and grade in (None, marker.evidence)
+    ]
+
+
+def require_mechanism(catalogue: Catalogue, mechanism: str | None) -> None:
+    """Refuse a mechanism class that no marker has.
+
+    Raises
+    ------
+    ConfigError
+        Names the classes there are.
+    """
+    known = sorted(set(catalogue.mechanisms.values()))
+    if mechanism is not None and mechanism not in known:
+        raise ConfigError(f"no marker is of class '{mechanism}'; classes: {', '.join(known)}")
+
+
+def marker_page(catalogue: Catalogue, marker_id: str) -> str:
+    """Return one marker as text: genes, signs, sources with paraphrase, strategies.
+
+    Raises
+    ------
+    ConfigError
+        There is no such marker; the message names the nearest.
+    """
+    marker = next((entry for entry in catalogue.markers if entry.id == marker_id), None)
+    if marker is None:
+        near = difflib.get_close_matches(marker_id, catalogue.marker_ids, n=3)
+        mend = (
+            f"did you mean {', '.join(near)}?" if near else "oncoresist markers list has them all"
+        )
+        raise ConfigError(f"there is no marker '{marker_id}'; {mend}")
+    return _environment().get_template("marker.txt.j2").render(**_context(catalogue, marker))
+
+
+def catalogue_page(catalogue: Catalogue) -> str:
+    """Return the whole catalogue as Markdown: what ``docs/catalogue.md`` holds."""
+    sections = dict.fromkeys(marker.section for marker in catalogue.markers)
+    return (
+        _environment()
+        .get_template("catalogue.md.j2")
+        .render(
+            catalogue=catalogue,
+            sections=[
+                (name, [_context(catalogue, m) for m in catalogue.markers if m.section == name])
+                for name in sections
+            ],
+            payloads={payload.id: payload for payload in catalogue.payloads},
+            dois=_dois(catalogue),
+            grades=_GRADES,
+            mechanisms=sorted(set(catalogue.mechanisms.values())),
+        )
+    )
+
+
+def _context(catalogue: Catalogue, marker: Marker) -> dict[str, object]:
+    symbols = dict.fromkeys(marker.genes + marker.minus_genes)
+    genes = {gene.symbol: gene for gene in catalogue.genes if gene.symbol in symbols}
+    rule = _BY_DRUG[marker.by_drug] if marker.by_drug else _RULES[marker.score]
+    signs = {name: marker.sign_by_setting.get(name, marker.sign) for name in marker.settings}
+    return {
+        "marker": marker,
+        "genes": [genes[symbol] for symbol in symbols],
+        "rule": rule.format(over=marker.over),
+        "signs": signs,
+        "settings": [name for name in SETTINGS if name in marker.settings],
+        "grade": _GRADES[marker.evidence],
+        "sources": _cited(catalogue, marker.sources),
+        "drugs": _drug_rows(catalogue, marker),
+        "strategies": [
+            (strategy, _cited(catalogue, strategy.sources))
+            for strategy in catalogue.strategies_for(marker.mechanism)
+        ],
+    }
+
+
+def _drug_rows(catalogue: Catalogue, marker: Marker) -> list[tuple[str, str]]:
+    """Return drug and chosen genes, for a marker whose genes the drug chooses."""
+    if marker.by_drug is None:
+        return []
+    table = DrugTable(catalogue)
+    rows = []
+    for drug in catalogue.drugs:
+        chosen = table.genes(marker.by_drug, Therapy(drug.name, drug))
+        if chosen.plus or chosen.minus:
+            minus = f" minus {' '.join(chosen.minus)}" if chosen.minus else ""
+            rows.append((drug.name, f"{' '.join(chosen.plus)}{minus}".strip()))
+    return rows
+
+
+def _cited(catalogue: Catalogue, citations: Sequence[Citation]) -> list[tuple[str, str, str]]:
+    """Return key, DOI and paraphrase of each citation."""
+    dois = _dois(catalogue)
+    return [(entry.source, dois[entry.source], entry.paraphrase) for entry in citations]
+
+
+def _dois(catalogue: Catalogue) -> dict[str, str]:
+    return {source.key: source.doi for source in catalogue.sources}
+
+
+def _genes(marker: Marker) -> str:
+    if marker.by_drug:
+        return "(by drug)"
+    minus = f" minus {' '.join(marker.minus_genes)}" if marker.minus_genes else ""
+    return f"{' '.join(marker.genes)}{minus}{f' over {marker.over}' if marker.over else ''}"
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # plain text and Markdown, no HTML
+    )
