@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -85,6 +86,7 @@ def score(
 ) -> None:
     """Score a cohort: predictions, attributions and a report."""
     with user_errors():
+        from features.catalogue import default_catalogue
         from pipelines.config import project_folder, tracking_uri
         from pipelines.files import require_folder
         from pipelines.named_cohort import ingest_named
@@ -94,15 +96,18 @@ def score(
 
         require_folder(output)
         open_store(default_store(project_folder(cohort), uri=tracking_uri(cohort)))
-        loaded = load_model(model)
-        ingested = ingest_named(
+        read = partial(
+            ingest_named,
             file,
             expression=expression,
             clinical=clinical,
             cohort=cohort,
             name=name,
-            catalogue=loaded.model.catalogue,
         )
+        ingested = read()
+        loaded = load_model(model)
+        if loaded.model.catalogue != default_catalogue():  # it may know further genes
+            ingested = read(catalogue=loaded.model.catalogue)
         scored = score_cohort(
             loaded.model,
             ingested,
