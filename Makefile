@@ -1,7 +1,7 @@
 # Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast check bench
+.PHONY: help environment demo test test-fast check docs bench
 
 export UV_COMPILE_BYTECODE = 1
 export MPLBACKEND = Agg
@@ -39,5 +39,9 @@ check: environment  ## Lint, format, types, floors, lock file
 	$(RUN) mypy
 	$(RUN) lint-imports
 
+docs: environment  ## Write the generated pages of docs/
+	$(RUN) python -m pipelines.docs
+
 bench: environment  ## Measure speed against reading the files and against scanpy
+	$(RUN) python -m benchmarks.scale
 	$(RUN) python -m benchmarks.features

@@ -8,7 +8,14 @@ import pandas as pd
 
 from features.catalogue import Marker
 
-__all__ = ["FULL_COVERAGE", "LEAST_COVERAGE", "GeneReport", "Grade", "build_gene_report"]
+__all__ = [
+    "FULL_COVERAGE",
+    "LEAST_COVERAGE",
+    "GeneReport",
+    "Grade",
+    "build_gene_report",
+    "grade_of",
+]
 
 Grade = Literal["full", "partial", "too little"]
 
@@ -51,9 +58,7 @@ class GeneReport:
     @property
     def grade(self) -> Grade:
         """``full``, ``partial`` or ``too little`` for a prediction."""
-        if self.coverage >= FULL_COVERAGE:
-            return "full"
-        return "partial" if self.coverage >= LEAST_COVERAGE else "too little"
+        return grade_of(self.coverage)
 
     @property
     def unscored(self) -> tuple[str, ...]:
@@ -67,6 +72,13 @@ class GeneReport:
             f"{self.grade}: {len(self.found_as)} of {self.needed} catalogue genes "
             f"({self.coverage:.0%}), {scored} of {len(self.features)} features can be scored"
         )
+
+
+def grade_of(coverage: float) -> Grade:
+    """Return the grade of a share of the catalogue's genes."""
+    if coverage >= FULL_COVERAGE:
+        return "full"
+    return "partial" if coverage >= LEAST_COVERAGE else "too little"
 
 
 def build_gene_report(
