@@ -10,19 +10,26 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import anndata as ad
+import decoupler
 import numpy as np
 import pandas as pd
+import scanpy as sc
+
+from features.catalogue import default_catalogue
+from features.catalogue_export import network
+from features.scoring import ScoreKind
+from features.transformer import MarkerFeatures
 
 N_SAMPLES, N_GENES = 1_000, 20_000
 _REPEATS = 3
+KINDS: tuple[ScoreKind, ...] = ("rank", "mean_z")
 
 
 def simulated_cohort() -> ad.AnnData:
     """Return log1p TPM of made-up samples over the catalogue's genes and others."""
-    from features.catalogue import default_catalogue
-
     rng = np.random.default_rng(0)
     known = list(default_catalogue().gene_symbols)
     genes = [*known, *(f"BG{i:05d}" for i in range(N_GENES - len(known)))]
@@ -35,11 +42,9 @@ def simulated_cohort() -> ad.AnnData:
     return ad.AnnData(np.log1p(tpm), obs=obs, var=pd.DataFrame(index=genes))
 
 
-def build(cohort: ad.AnnData) -> pd.DataFrame:
+def build(cohort: ad.AnnData, *, score_kind: ScoreKind) -> pd.DataFrame:
     """Return all features of the cohort, of every setting."""
-    from features.transformer import MarkerFeatures
-
-    return MarkerFeatures().fit(cohort).transform(cohort)
+    return MarkerFeatures(score_kind=score_kind).fit(cohort).transform(cohort)
 
 
 def median_seconds(task: Callable[[], object], *, repeats: int = _REPEATS) -> float:
@@ -64,19 +69,15 @@ def peak_megabytes(task: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    import decoupler
-    import scanpy as sc
-
-    from features.catalogue import default_catalogue
-    from features.catalogue_export import network
-
     cohort = simulated_cohort()
-    memory = peak_megabytes(lambda: build(cohort))
+    ours, memory = {}, {}
+    for kind in KINDS:
+        task = partial(build, cohort, score_kind=kind)
+        memory[kind], ours[kind] = peak_megabytes(task), median_seconds(task)
     catalogue = default_catalogue()
     markers = [marker for marker in catalogue.markers if marker.by_drug is None]
     sets = network(catalogue)
     sets = sets[~sets["source"].str.contains(".", regex=False)]
-    ours = median_seconds(lambda: build(cohort))
 
     def score_genes() -> None:
         for marker in markers:
@@ -87,11 +88,11 @@ def main() -> None:
         scanpy = median_seconds(score_genes, repeats=1)
         peer = median_seconds(lambda: decoupler.mt.zscore(cohort, sets, tmin=1), repeats=1)
     print(f"{N_SAMPLES:,} samples × {N_GENES:,} genes, {len(catalogue.markers)} features")
-    print(
-        f"OncoResist, features of all settings   {ours:7.2f} s   {memory:5.0f} MB beyond the input"
-    )
-    print(f"scanpy score_genes, same sets          {scanpy:7.2f} s   {scanpy / ours:.1f} × ours")
-    print(f"decoupler zscore, same sets            {peer:7.2f} s   {peer / ours:.1f} × ours")
+    for kind, seconds in ours.items():
+        print(f"OncoResist, {kind:22} {seconds:7.2f} s {memory[kind]:6.0f} MB beyond the input")
+    for name, seconds in (("scanpy score_genes", scanpy), ("decoupler zscore", peer)):
+        ratios = ", ".join(f"{seconds / own:.1f} × our {kind}" for kind, own in ours.items())
+        print(f"{name:34} {seconds:7.2f} s  {ratios}")
 
 
 if __name__ == "__main__":

@@ -105,8 +105,7 @@ class GeneTranslation:
     def notes(self) -> list[str]:
         """What a user should know, a sentence each."""
         notes = []
-        others = {kind: n for kind, n in self.kinds.items() if n and kind != "symbol"}
-        if others:
+        if self.id_type != "symbol":
             notes.append(f"gene identifiers: {self.id_type}, translated to symbols")
         if self.read_upper:
             notes.append("gene symbols in lower case were read in capitals")

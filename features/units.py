@@ -21,8 +21,15 @@ _CENTRED_RATIO = 0.2
 _FEWEST_FOR_MEANS = 3
 """Fewest samples whose mean per gene says whether genes are centred."""
 
+_NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
+"""Furthest that undone totals may lie from what they should be, in powers of ten."""
+_SAME_SPREAD = 0.02
+_SCALED_SHARE = 1 / 3
+"""Share of genes of one and the same spread: at least 0.54 in the scaled files of the real cohorts,
+at most 0.10 in the others."""
+_FEWEST_FOR_SPREADS = 20
 _CENTRED = "centred per gene (means over the samples are near zero)"
-_SCALED = "scaled per gene (most genes reach the same highest value)"
+_SCALED = "scaled per gene (genes share one highest value, or one spread)"
 
 _MEANING: dict[str, str] = {
     "counts": "raw counts",
@@ -77,8 +84,8 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
     Notes
     -----
     ``gene_scaled`` is told by its evidence: genes whose means over the samples are near zero
-    against their spread, values spread around zero without a floor, or most genes reaching the
-    same highest value. Ranks within a sample mean nothing there.
+    against their spread, values spread around zero without a floor, most genes reaching the same
+    highest value, or many genes having one and the same spread. Ranks within a sample mean nothing there.
     Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
     if np.isposinf(values).any():
@@ -132,16 +139,21 @@ def _detect_log_unit(
 
 
 def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
-    """Tell log2 from natural log: undone with the right base, sample totals agree."""
-    spread = {}
+    """Tell log2 from natural log: undone with the right base, sample totals agree.
+
+    They agree on a million (TPM, CPM) or, closely, on the ten thousand that single cells are often
+    scaled to. Where the totals of few genes agree on neither, log2, the usual one, is taken.
+    """
+    distance, on_ten_thousand = {}, {}
     for name, undone in (("log2", np.exp2(values)), ("ln", np.exp(values))):
         totals = np.log10(np.nansum(undone - 1.0, axis=1) + 1.0)
-        spread[name] = float(np.std(totals) + np.abs(np.mean(totals) - 6.0))
+        distance[name] = float(np.std(totals) + np.abs(np.mean(totals) - 6.0))
+        on_ten_thousand[name] = np.std(totals) + np.abs(np.mean(totals) - 4.0) < _AGREEMENT
     found = f"{seen}; distance of sample totals from 10^6: " + ", ".join(
-        f"{name} {value:.2f}" for name, value in spread.items()
+        f"{name} {value:.2f}" for name, value in distance.items()
     )
-    unit: Unit = "log2_tpm" if spread["log2"] <= spread["ln"] else "ln_tpm"
-    return UnitFinding(unit, 1.0, found)
+    natural = distance["ln"] < min(distance["log2"], _NEAR_A_MILLION) or on_ten_thousand["ln"]
+    return UnitFinding("ln_tpm" if natural else "log2_tpm", 1.0, found)
 
 
 def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> str:
@@ -168,7 +180,11 @@ def _is_scaled_per_gene(values: NDArray[np.float64]) -> bool:
     varying = highest > lowest
     if not varying.any():
         return False
-    return bool(np.mean(highest[varying] == highest[varying].max()) > 0.5)
+    if np.mean(highest[varying] == highest[varying].max()) > 0.5:
+        return True
+    spread = np.nanstd(values[:, varying], axis=0)
+    alike = np.abs(spread / np.median(spread) - 1.0) < _SAME_SPREAD
+    return bool(varying.sum() >= _FEWEST_FOR_SPREADS and alike.mean() > _SCALED_SHARE)
 
 
 def _is_centred(values: NDArray[np.float64]) -> bool:
