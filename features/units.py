@@ -85,7 +85,8 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
     -----
     ``gene_scaled`` is told by its evidence: genes whose means over the samples are near zero
     against their spread, values spread around zero without a floor, most genes reaching the same
-    highest value, or many genes having one and the same spread. Ranks within a sample mean nothing there.
+    highest value, or many genes having one and the same spread. Ranks within a sample mean nothing
+    there.
     Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
     if np.isposinf(values).any():
