@@ -9,6 +9,7 @@ import jinja2
 from features.catalogue import Catalogue, Citation, Marker
 from features.catalogue_entries import SETTINGS
 from features.errors import ConfigError
+from features.genes import translate_genes
 from features.therapy import DrugTable, Therapy
 
 __all__ = ["catalogue_page", "marker_page", "marker_rows", "require_mechanism"]
@@ -79,12 +80,18 @@ def marker_page(catalogue: Catalogue, marker_id: str) -> str:
     """
     marker = next((entry for entry in catalogue.markers if entry.id == marker_id), None)
     if marker is None:
-        near = difflib.get_close_matches(marker_id, catalogue.marker_ids, n=3)
-        mend = (
-            f"did you mean {', '.join(near)}?" if near else "oncoresist markers list has them all"
-        )
-        raise ConfigError(f"there is no marker '{marker_id}'; {mend}")
+        raise ConfigError(f"there is no marker '{marker_id}'; {_mend(catalogue, marker_id)}")
     return _environment().get_template("marker.txt.j2").render(**_context(catalogue, marker))
+
+
+def _mend(catalogue: Catalogue, asked: str) -> str:
+    """Return what may have been meant by an id that no marker has: a gene's markers, or a near id."""
+    gene = translate_genes([asked], catalogue=catalogue).symbols[0]
+    holding = [m.id for m in catalogue.markers if gene in m.genes + m.minus_genes]
+    if holding:
+        return f"gene {gene} is read by {', '.join(holding)}"
+    near = difflib.get_close_matches(asked, catalogue.marker_ids, n=3)
+    return f"did you mean {', '.join(near)}?" if near else "oncoresist markers list has them all"
 
 
 def catalogue_page(catalogue: Catalogue) -> str:

@@ -249,7 +249,7 @@ def score_cohort(
 def too_little(name: str, genes: GeneReport) -> CohortError:
     """Return the refusal of a cohort with too few of the catalogue's genes, all missing listed."""
     return CohortError(
-        f"cohort '{name}' has too little of what the model reads: {genes.sentence()}; at least "
+        f"cohort '{name}' cannot be scored: gene coverage is {genes.sentence()}; at least "
         f"{LEAST_COVERAGE:.0%} of the genes are needed. Check the gene identifiers (oncoresist "
         "check); --force scores it all the same, without calls. Missing: "
         f"{' '.join(genes.missing)}"
