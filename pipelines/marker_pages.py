@@ -80,12 +80,13 @@ def marker_page(catalogue: Catalogue, marker_id: str) -> str:
     """
     marker = next((entry for entry in catalogue.markers if entry.id == marker_id), None)
     if marker is None:
-        raise ConfigError(f"there is no marker '{marker_id}'; {_mend(catalogue, marker_id)}")
+        mend = _mend(catalogue, marker_id)
+        raise ConfigError(f"there is no marker '{marker_id}'; {mend}")
     return _environment().get_template("marker.txt.j2").render(**_context(catalogue, marker))
 
 
 def _mend(catalogue: Catalogue, asked: str) -> str:
-    """Return what may have been meant by an id that no marker has: a gene's markers, or a near id."""
+    """Return what an id that no marker has may have meant: a gene's markers, or a near id."""
     gene = translate_genes([asked], catalogue=catalogue).symbols[0]
     holding = [m.id for m in catalogue.markers if gene in m.genes + m.minus_genes]
     if holding:

@@ -1,18 +1,21 @@
 """The catalogue: complete against markers.md, checked against the reference tables, strict."""
 
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from features.catalogue import Catalogue, default_catalogue, load_catalogue
+from features.catalogue import Catalogue, Drug, Marker, default_catalogue, load_catalogue
 from features.errors import CatalogueError
+from features.therapy import DrugTable
 
 PACKAGED = Path(default_catalogue.__wrapped__.__code__.co_filename).parent / "catalogue"
 
-# The rows of markers.md: id | sign | genes | minus genes. "·" is a sign that is not fixed.
+# The rows of markers.md: id | sign | genes | minus genes. "·" is a sign that is not fixed; what
+# the drug chooses has no genes. Where a row lists genes "each alone", each has a row here.
 ROWS = {
     "Antigen presentation and interferon": """
         mhc_class_i | - | HLA-A HLA-B HLA-C HLA-E B2M TAP1 TAP2 TAPBP PSMB8 PSMB9 PSMB10 NLRC5 \
@@ -31,7 +34,7 @@ IFNGR2 |
         tim3 | + | HAVCR2 |
         tim3_ligands | · | LGALS9 CEACAM1 |
         tim3_pd1_coexpression | · | HAVCR2 PDCD1 |
-        compensatory_checkpoints | + | CTLA4 LAG3 HAVCR2 TIGIT VSIR BTLA CD160 CD244 | PDCD1
+        compensatory_checkpoints | + | CTLA4 LAG3 HAVCR2 TIGIT VSIR BTLA CD160 CD244 |
         pd1_pdl1 | · | PDCD1 CD274 PDCD1LG2 |
         cytolytic | - | GZMA PRF1 GZMB GNLY NKG7 CD8A CD8B |
         t_cell_inflamed | - | PSMB10 HLA-DQA1 HLA-DRB1 CMKLR1 HLA-E NKG7 CD8A CCL5 CXCL9 CD27 \
@@ -80,18 +83,144 @@ CXCR6 IDO1 STAT1 TIGIT LAG3 CD274 PDCD1LG2 CD276 |
         wnt | · | CTNNB1 AXIN2 LEF1 TCF7L2 GLUL |
         proliferation | · | MKI67 TOP2A PCNA CCNB1 CDK1 AURKA MCM2 |
         """,
+    "Antibody-drug conjugates": """
+        target_antigen | - | |
+        internalization | - | SH3GL1 CLTC AP2M1 DNM2 RAB5A EPS15 | CAV1 CAVIN1
+        lysosomal_function | - | SLC46A3 LAMP1 LAMP2 CTSB CTSL CTSD ATP6V0D1 ATP6V1A ATP6V1H |
+        slc46a3 | · | SLC46A3 |
+        payload_efflux | + | |
+        payload_target | + | |
+        survival_signalling | + | PIK3CA AKT1 MTOR PLK1 STAT3 LIF IL6 BCL2 BCL2L1 MCL1 | PTEN BAX \
+BAK1
+        ccnb1 | · | CCNB1 |
+        dna_damage_response | · | CHEK1 ATR WEE1 PARP1 RAD51 FANCD2 |
+        """,
+    "Small-cell lung cancer": """
+        ascl1 | · | ASCL1 |
+        sclc_a | · | ASCL1 DLL3 GRP SOX1 |
+        neurod1 | · | NEUROD1 |
+        sclc_n | · | NEUROD1 NEUROD2 HES6 |
+        pou2f3 | · | POU2F3 |
+        sclc_p | · | POU2F3 ASCL2 AVIL TRPM5 SOX9 GFI1B |
+        yap1 | · | YAP1 |
+        sclc_y | · | YAP1 WWTR1 AXL CCN1 CCN2 REST VIM |
+        sclc_inflamed | - | CD8A CD4 IFNG HLA-C HLA-DQB1 CD274 CCL5 CXCL10 STING1 |
+        neuroendocrine | + | ASCL1 INSM1 CHGA SYP NCAM1 DLL3 SEZ6 |
+        dll3 | · | DLL3 |
+        sez6 | · | SEZ6 |
+        tacstd2 | · | TACSTD2 |
+        gangliosides | · | B4GALNT1 ST8SIA1 |
+        slfn11_parp | · | PARP1 CHEK1 | SLFN11
+        lsd1_ezh2 | + | KDM1A EZH2 |
+        sclc_checkpoints | + | TIGIT LAG3 HAVCR2 VSIR CTLA4 |
+        """,
 }
+
+SETTINGS_OF_SECTION = {"Antibody-drug conjugates": {"adc"}, "Small-cell lung cancer": {"sclc"}}
+IN_ADC_AND_SCLC = {"dll3", "sez6", "tacstd2"}
+EVERY_SETTING = {"ici", "adc", "hcc", "sclc"}
 PLUS_IN_HCC = {"abc_transporters", "abcb1", "abcc1", "abcg2", "kinase_bypass", "wnt"}
 PLUS_IN_SINGLE_CELLS = {"tim3_pd1_coexpression", "exhaustion"}
 GRADED_FIELD = {"t_cell_inflamed", "b_cells_tls", "adenosine"}
-SPECIAL_RULES = {
-    "tim3_pd1_coexpression": "lower_of_two",
-    "compensatory_checkpoints": "excess",
-    "pi3k_akt": "difference",
-    "apoptosis_resistance": "difference",
-    "noncoding_rna": "difference",
-    "emt": "difference",
+CHOSEN_BY_DRUG = {"target_antigen", "payload_efflux", "payload_target"}
+SPECIAL_RULES = {"tim3_pd1_coexpression": "lower_of_two", "compensatory_checkpoints": "excess"}
+VALUE = {"+": 1, "-": -1, "·": 0}
+
+# Drug of markers.md → its antigen, and the payload it is known to carry.
+ANTIGENS = {
+    "T-DM1": ("ERBB2", "dm1"),
+    "T-DXd": ("ERBB2", "dxd"),
+    "trastuzumab": ("ERBB2", None),
+    "sacituzumab govitecan": ("TACSTD2", "sn38"),
+    "datopotamab deruxtecan": ("TACSTD2", "dxd"),
+    "patritumab deruxtecan": ("ERBB3", "dxd"),
+    "enfortumab vedotin": ("NECTIN4", "mmae"),
+    "gemtuzumab ozogamicin": ("CD33", "calicheamicin"),
+    "inotuzumab ozogamicin": ("CD22", "calicheamicin"),
+    "brentuximab vedotin": ("TNFRSF8", "mmae"),
+    "polatuzumab vedotin": ("CD79B", "mmae"),
+    "loncastuximab tesirine": ("CD19", "pbd_dimer"),
+    "belantamab mafodotin": ("TNFRSF17", "mmaf"),
+    "mirvetuximab soravtansine": ("FOLR1", "dm4"),
+    "tisotumab vedotin": ("F3", "mmae"),
+    "telisotuzumab vedotin": ("MET", "mmae"),
 }
+TRANSPORTERS = {
+    "dm1": {"ABCB1", "ABCC1"},
+    "dm4": {"ABCB1"},
+    "mmae": {"ABCB1"},
+    "calicheamicin": {"ABCB1"},
+    "sn38": {"ABCG2"},
+    "dxd": {"ABCG2", "ABCB1"},
+    "pbd_dimer": {"ABCB1", "ABCG2", "ABCC1"},
+    "mmaf": set(),
+}
+# Payload class → genes that go with resistance, genes that go with response, payloads of it.
+PAYLOAD_CLASSES = {
+    "top1": ({"TDP1"}, {"TOP1", "SLFN11"}, {"sn38", "dxd"}),
+    "tubulin": ({"TUBB3", "TUBB2B", "TUBB6"}, set(), {"dm1", "dm4", "mmae", "mmaf"}),
+    "dna_damaging": (set(), {"SLFN11"}, {"calicheamicin", "pbd_dimer"}),
+}
+NANOCARRIERS = {
+    "nanocarrier_lipid",
+    "nanocarrier_polymeric",
+    "nanocarrier_inorganic",
+    "nanocarrier_hybrid",
+    "nanocarrier_protein",
+    "nanocarrier_carbon",
+}
+# The last section of markers.md, phrase by phrase.
+STRATEGIES = {
+    "TIM-3 blockade": "tim3_blockade",
+    "LAG-3 blockade": "lag3_blockade",
+    "TIGIT blockade": "tigit_blockade",
+    "EZH2 inhibitors": "ezh2_inhibitors",
+    "DNMT inhibitors": "dnmt_inhibitors",
+    "HDAC inhibitors": "hdac_inhibitors",
+    "LSD1 inhibitors": "lsd1_inhibitors",
+    "anti-angiogenics": "anti_angiogenics",
+    "radiotherapy": "radiotherapy",
+    "chemotherapy": "chemotherapy",
+    "oncolytic viruses": "oncolytic_viruses",
+    "tumour vaccines": "tumour_vaccines",
+    "CAR-T": "car_t_cells",
+    "bispecific T-cell engagers (DLL3)": "bispecific_t_cell_engagers_dll3",
+    "ADCs with another target": "adc_other_target",
+    "ADCs with another payload or linker": "adc_other_payload_or_linker",
+    "bispecific ADCs": "bispecific_adcs",
+    "efflux-evading payloads": "efflux_evading_payloads",
+    "TKI switches": "tki_switch",
+    "ferroptosis inducers": "ferroptosis_inducers",
+    "autophagy inhibitors": "autophagy_inhibitors",
+    "TGF-β inhibition": "tgf_beta_inhibition",
+    "PARP inhibitors": "parp_inhibitors",
+    "CHK1 inhibitors": "chk1_inhibitors",
+    "lurbinectedin": "lurbinectedin",
+    "electro-immunotherapy with CAR-T": "electroimmunotherapy_car_t",
+    "oncolytic viruses that carry IL-12 and GM-CSF": "oncolytic_viruses_il12_gmcsf",
+    "microenvironment-directed therapy": "microenvironment_directed_therapy",
+}
+NOT_IN_EXPRESSION = {
+    "neoantigen and mutation burden": {"neoantigen_burden", "tumour_mutation_burden"},
+    "TOP1 and TACSTD2 mutations": {"top1_mutations", "tacstd2_mutations"},
+    "splice variants of antigens": {"antigen_splice_variants"},
+    "immune-related adverse events": {"immune_related_adverse_events"},
+}
+REVIEWS = {
+    "wang_2025": "10.32604/or.2025.067592",
+    "murase_2025": "10.1016/j.resinv.2025.05.012",
+    "inase_2026": "10.1093/oncolo/oyag020",
+    "zou_2025": "10.1186/s12575-025-00281-6",
+    "canale_2026": "10.3390/biology15040356",
+}
+PARTS_WITH_SOURCES = (
+    "markers",
+    "payload_classes",
+    "payloads",
+    "drugs",
+    "strategies",
+    "not_in_expression",
+)
 WITHOUT_ENTREZ_IN_REFERENCE = {"HULC", "SNHG1"}
 
 
@@ -105,6 +234,26 @@ def rows() -> list[tuple[str, str, str, tuple[str, ...], tuple[str, ...]]]:
     return table
 
 
+def marker_of(catalogue: Catalogue, marker_id: str) -> Marker:
+    return next(marker for marker in catalogue.markers if marker.id == marker_id)
+
+
+def drug_of(catalogue: Catalogue, name: str) -> Drug:
+    drug = DrugTable(catalogue).find(name).drug
+    assert drug is not None, name
+    return drug
+
+
+def settings_of(section: str, marker_id: str) -> set[str]:
+    """Return the settings that a row of markers.md belongs to."""
+    if marker_id in IN_ADC_AND_SCLC:
+        return {"adc", "sclc"}
+    return SETTINGS_OF_SECTION.get(section, EVERY_SETTING)
+
+
+# --- markers
+
+
 @pytest.mark.parametrize(
     ("section", "marker_id", "sign", "genes", "minus"), rows(), ids=[row[1] for row in rows()]
 )
@@ -116,12 +265,22 @@ def test_every_row_of_the_marker_table_is_there_with_its_genes_and_sign(
     genes: tuple[str, ...],
     minus: tuple[str, ...],
 ) -> None:
-    marker = next(entry for entry in catalogue.markers if entry.id == marker_id)
+    marker = marker_of(catalogue, marker_id)
     assert marker.section == section
     assert marker.sign == sign
     assert set(marker.genes) == set(genes)
     assert set(marker.minus_genes) == set(minus)
-    assert marker.score == SPECIAL_RULES.get(marker_id, "mean")
+    rule = "weighted" if minus else "single" if len(genes) == 1 else "mean"
+    assert marker.score == SPECIAL_RULES.get(marker_id, rule)
+    assert marker.by_drug == (marker_id if marker_id in CHOSEN_BY_DRUG else None)
+    assert marker.over == ("pd1" if marker_id == "compensatory_checkpoints" else None)
+    assert set(marker.settings) == settings_of(section, marker_id)
+    assert not marker.weights
+
+
+def test_the_excess_over_pd1_is_over_pdcd1_alone(catalogue: Catalogue) -> None:
+    assert marker_of(catalogue, "pd1").genes == ("PDCD1",)
+    assert marker_of(catalogue, "pd1").score == "single"
 
 
 def test_every_marker_names_a_mechanism_and_sources_with_a_doi(catalogue: Catalogue) -> None:
@@ -137,10 +296,29 @@ def test_markers_that_no_review_names_are_graded_field(catalogue: Catalogue) -> 
     assert {grades[marker] for marker in GRADED_FIELD} == {"field"}
 
 
+def test_the_conjugates_genes_are_never_graded_as_named_in_a_review(catalogue: Catalogue) -> None:
+    own = [m.evidence for m in catalogue.markers if m.section == "Antibody-drug conjugates"]
+    assert set(own) <= {"class", "field"}
+
+
+def test_what_is_graded_review_or_class_cites_a_review(catalogue: Catalogue) -> None:
+    entries = [*catalogue.markers, *catalogue.strategies]
+    graded = [entry for entry in entries if entry.evidence in ("review", "class")]
+    assert not [e.id for e in graded if not {c.source for c in e.sources} & set(REVIEWS)]
+
+
+def test_what_is_not_in_expression_cites_a_review(catalogue: Catalogue) -> None:
+    entries = catalogue.not_in_expression
+    assert not [e.id for e in entries if not {c.source for c in e.sources} & set(REVIEWS)]
+
+
 @pytest.mark.parametrize("setting", ["ici", "adc", "sclc"])
 def test_signs_outside_liver_cancer_are_the_defaults(catalogue: Catalogue, setting: str) -> None:
-    value = {"+": 1, "-": -1, "·": 0}
-    expected = {marker: value[sign] for _, marker, sign, _, _ in rows()}
+    expected = {
+        marker: VALUE[sign]
+        for section, marker, sign, _, _ in rows()
+        if setting in settings_of(section, marker)
+    }
     signs = catalogue.signs(setting)
     assert {marker: signs[marker] for marker in expected} == expected
 
@@ -149,9 +327,19 @@ def test_transporters_kinase_bypass_and_wnt_go_with_resistance_in_liver_cancer(
     catalogue: Catalogue,
 ) -> None:
     hcc, ici = catalogue.signs("hcc"), catalogue.signs("ici")
-    in_table = {marker for _, marker, _, _, _ in rows()}
-    assert {marker for marker in in_table if hcc[marker] != ici[marker]} == PLUS_IN_HCC
+    assert {marker for marker in hcc if hcc[marker] != ici[marker]} == PLUS_IN_HCC
     assert {hcc[marker] for marker in PLUS_IN_HCC} == {1}
+
+
+@pytest.mark.parametrize("setting", sorted(EVERY_SETTING))
+def test_a_setting_has_the_signs_of_its_own_markers_only(
+    catalogue: Catalogue, setting: str
+) -> None:
+    others = {
+        marker for section, marker, _, _, _ in rows() if setting not in settings_of(section, marker)
+    }
+    assert not set(catalogue.signs(setting)) & others
+    assert [m.id for m in catalogue.markers_of(setting)] == list(catalogue.signs(setting))
 
 
 def test_exhaustion_and_coexpression_have_a_sign_in_single_cells_only(
@@ -167,10 +355,220 @@ def test_xist_tells_sex_and_is_in_no_marker(catalogue: Catalogue) -> None:
     assert "XIST" not in catalogue.gene_symbols
 
 
-def test_gene_symbols_are_each_gene_that_a_marker_uses_once(catalogue: Catalogue) -> None:
+def test_gene_symbols_are_each_gene_that_an_entry_uses_once(catalogue: Catalogue) -> None:
     used = {gene for marker in catalogue.markers for gene in marker.genes + marker.minus_genes}
+    used |= {gene for drug in catalogue.drugs for gene in drug.target_antigens}
+    used |= {gene for payload in catalogue.payloads for gene in payload.transporters}
+    for entry in catalogue.payload_classes:
+        used |= {*entry.resistance_genes, *entry.sensitivity_genes}
     assert set(catalogue.gene_symbols) == used
     assert len(catalogue.gene_symbols) == len(used)
+
+
+# --- drugs, payloads, and signs under them
+
+
+@pytest.mark.parametrize(("name", "facts"), ANTIGENS.items(), ids=ANTIGENS.keys())
+def test_every_conjugate_of_the_table_has_its_antigen_and_payload(
+    catalogue: Catalogue, name: str, facts: tuple[str, str | None]
+) -> None:
+    drug = drug_of(catalogue, name)
+    assert (drug.target_antigens, drug.payload) == ((facts[0],), facts[1])
+
+
+@pytest.mark.parametrize("antigen", ["DLL3", "SEZ6", "CD276"])
+def test_conjugates_against_the_antigens_of_small_cell_lung_cancer_are_there(
+    catalogue: Catalogue, antigen: str
+) -> None:
+    against = [drug for drug in catalogue.drugs if drug.target_antigens == (antigen,)]
+    assert [drug for drug in against if drug.drug_class == "antibody_drug_conjugate"]
+
+
+def test_every_conjugate_has_an_antigen_and_a_payload(catalogue: Catalogue) -> None:
+    conjugates = [d for d in catalogue.drugs if d.drug_class == "antibody_drug_conjugate"]
+    assert not [d.id for d in conjugates if not d.target_antigens or d.payload is None]
+
+
+@pytest.mark.parametrize("payload_id", TRANSPORTERS)
+def test_every_payload_of_the_table_has_its_transporters(
+    catalogue: Catalogue, payload_id: str
+) -> None:
+    payload = next(payload for payload in catalogue.payloads if payload.id == payload_id)
+    assert set(payload.transporters) == TRANSPORTERS[payload_id]
+
+
+def test_a_payload_that_is_carried_poorly_says_so(catalogue: Catalogue) -> None:
+    mmaf = next(payload for payload in catalogue.payloads if payload.id == "mmaf")
+    assert "Poorly carried" in mmaf.note
+
+
+@pytest.mark.parametrize("class_id", PAYLOAD_CLASSES)
+def test_every_payload_class_of_the_table_has_its_genes_and_payloads(
+    catalogue: Catalogue, class_id: str
+) -> None:
+    resistance, sensitivity, payloads = PAYLOAD_CLASSES[class_id]
+    entry = next(entry for entry in catalogue.payload_classes if entry.id == class_id)
+    assert set(entry.resistance_genes) == resistance
+    assert set(entry.sensitivity_genes) == sensitivity
+    found = {p.id for p in catalogue.payloads if p.payload_class == class_id}
+    assert found & set(TRANSPORTERS) == payloads
+
+
+SIGNS_UNDER = [
+    # slc46a3 carries the catabolite of trastuzumab emtansine, and of no other conjugate here
+    ("slc46a3", "adc", "T-DM1", -1),
+    ("slc46a3", "adc", "T-DXd", 0),
+    ("slc46a3", "adc", "belantamab mafodotin", 0),
+    ("slc46a3", "adc", None, 0),
+    # topoisomerase I payloads
+    ("dna_damage_response", "adc", "T-DXd", 1),
+    ("dna_damage_response", "adc", "sacituzumab govitecan", 1),
+    ("dna_damage_response", "adc", "T-DM1", 0),
+    ("dna_damage_response", "adc", "gemtuzumab ozogamicin", 0),
+    ("slfn11_parp", "sclc", "topotecan", 1),
+    ("slfn11_parp", "sclc", "irinotecan", 1),
+    ("slfn11_parp", "sclc", "cisplatin", 1),
+    ("slfn11_parp", "sclc", "rovalpituzumab tesirine", 1),
+    ("slfn11_parp", "sclc", "paclitaxel", 0),
+    ("slfn11_parp", "sclc", "atezolizumab", 0),
+    # a transporter alone: + where it carries the payload
+    ("abcb1", "adc", "T-DM1", 1),
+    ("abcc1", "adc", "T-DM1", 1),
+    ("abcg2", "adc", "T-DM1", 0),
+    ("abcg2", "adc", "sacituzumab govitecan", 1),
+    ("abcb1", "adc", "sacituzumab govitecan", 0),
+    ("abcb1", "adc", "belantamab mafodotin", 0),
+    ("abcb1", "adc", "trastuzumab", 0),
+    ("abcb1", "adc", None, 0),
+    ("abcb1", "sclc", "etoposide", 1),
+    ("abcg2", "sclc", "etoposide", 0),
+    ("abcg2", "hcc", "doxorubicin", 1),
+    # the whole family is no transporter alone
+    ("abc_transporters", "adc", "T-DM1", 0),
+    # nothing else moves
+    ("target_antigen", "adc", "T-DM1", -1),
+    ("payload_efflux", "adc", "T-DM1", 1),
+    ("b2m", "ici", "nivolumab", -1),
+]
+
+
+@pytest.mark.parametrize(("marker_id", "setting", "name", "sign"), SIGNS_UNDER)
+def test_the_sign_follows_the_drug_then_its_payload_then_the_setting(
+    catalogue: Catalogue, marker_id: str, setting: str, name: str | None, sign: int
+) -> None:
+    drug = None if name is None else drug_of(catalogue, name)
+    marker = marker_of(catalogue, marker_id)
+    assert catalogue.sign_under(marker, setting=setting, drug=drug) == sign
+
+
+def test_a_transporter_alone_goes_with_resistance_to_every_drug_that_it_carries(
+    catalogue: Catalogue,
+) -> None:
+    carried = {payload.id: payload.transporters for payload in catalogue.payloads}
+    for marker_id in ("abcb1", "abcc1", "abcg2"):
+        marker = marker_of(catalogue, marker_id)
+        for drug in catalogue.drugs:
+            expected = int(marker.genes[0] in carried.get(drug.payload or "", ()))
+            assert catalogue.sign_under(marker, setting="adc", drug=drug) == expected, drug.id
+
+
+def test_the_sign_under_a_drug_decides_over_that_of_its_payload_class(small: Path) -> None:
+    change(small / "markers.yaml", "{top1: ", '{drug_b: "-", top1: ')
+    catalogue = load_catalogue(small)
+    marker = marker_of(catalogue, "repair")
+    assert catalogue.sign_under(marker, setting="adc", drug=drug_of(catalogue, "Drug B")) == -1
+
+
+# --- strategies, and what expression does not show
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+def test_every_strategy_of_the_table_is_there_for_a_mechanism(
+    catalogue: Catalogue, strategy: str
+) -> None:
+    entry = next(entry for entry in catalogue.strategies if entry.id == strategy)
+    assert entry.sources
+    assert set(entry.mechanisms) <= set(catalogue.mechanisms.values())
+    assert all(entry in catalogue.strategies_for(name) for name in entry.mechanisms)
+
+
+def test_every_mechanism_has_a_strategy(catalogue: Catalogue) -> None:
+    mechanisms = set(catalogue.mechanisms.values())
+    assert not [name for name in sorted(mechanisms) if not catalogue.strategies_for(name)]
+
+
+def test_the_six_nanocarriers_have_advantages_and_limits(catalogue: Catalogue) -> None:
+    carriers = [entry for entry in catalogue.strategies if entry.id.startswith("nanocarrier")]
+    assert {entry.id for entry in carriers} == NANOCARRIERS
+    assert all(entry.advantages and entry.limits for entry in carriers)
+    assert all("wang_2025" in {c.source for c in entry.sources} for entry in carriers)
+
+
+@pytest.mark.parametrize("what", NOT_IN_EXPRESSION)
+def test_what_expression_does_not_show_is_said(catalogue: Catalogue, what: str) -> None:
+    assert {entry.id for entry in catalogue.not_in_expression} >= NOT_IN_EXPRESSION[what]
+
+
+# --- sources
+
+
+def test_the_five_reviews_are_sources(catalogue: Catalogue) -> None:
+    dois = {source.key: source.doi for source in catalogue.sources}
+    assert {key: dois[key] for key in REVIEWS} == REVIEWS
+
+
+def test_every_source_says_where_its_doi_was_seen(catalogue: Catalogue) -> None:
+    address = re.compile(r"https?://\S+|\b[\w-]+(?:\.[\w-]+)+/\S+")
+    date = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
+    unsaid = [
+        source.key
+        for source in catalogue.sources
+        if not source.found_in.startswith("reviews: ") or "looked up" in source.found_in
+        if not address.search(source.found_in) or not date.search(source.found_in)
+    ]
+    assert not unsaid
+
+
+@pytest.mark.real_data
+def test_a_source_of_the_reviews_stands_in_them_with_its_doi(
+    catalogue: Catalogue, shared: Path
+) -> None:
+    # DOIs are broken by spaces and ends of lines there
+    text = re.sub(r"\s+", "", reviews_text(shared)).casefold()
+    said = [
+        source
+        for source in catalogue.sources
+        if source.found_in.startswith("reviews: ") and "looked up" not in source.found_in
+    ]
+    assert len(said) >= len(REVIEWS)
+    assert not [source.key for source in said if source.doi.casefold() not in text]
+
+
+@pytest.mark.real_data
+def test_paraphrases_repeat_no_ten_words_of_a_review(catalogue: Catalogue, shared: Path) -> None:
+    taken = set(runs_of_words(reviews_text(shared), n=10))
+    repeated = [
+        (entry.id, citation.source)
+        for part in PARTS_WITH_SOURCES
+        for entry in getattr(catalogue, part)
+        for citation in entry.sources
+        if taken.intersection(runs_of_words(citation.paraphrase, n=10))
+    ]
+    assert not repeated
+
+
+def reviews_text(shared: Path) -> str:
+    files = sorted((shared / "reviews").glob("*.txt"))
+    assert len(files) == len(REVIEWS)
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def runs_of_words(text: str, *, n: int) -> Iterator[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.casefold())
+    return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+# --- genes
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +580,33 @@ def gene_ids(shared: Path) -> pd.DataFrame:
 def hgnc(shared: Path) -> pd.DataFrame:
     path = shared / "reference" / "hgnc_symbols.tsv.gz"
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+
+
+@pytest.fixture(scope="session")
+def meanings(hgnc: pd.DataFrame) -> dict[str, set[str]]:
+    """Symbol of any age → the approved symbols that HGNC gives it."""
+    found: dict[str, set[str]] = {}
+    for symbol, approved in zip(hgnc["symbol"], hgnc["approved_symbol"], strict=True):
+        found.setdefault(symbol, set()).add(approved)
+    return found
+
+
+def test_no_gene_stands_under_two_names(catalogue: Catalogue) -> None:
+    owner: dict[str, str] = {}
+    shared_names = []
+    for gene in catalogue.genes:
+        names = {gene.ensembl_id, str(gene.entrez_id), gene.symbol.upper()}
+        names |= {alias.upper() for alias in gene.aliases}
+        shared_names += [
+            (n, gene.symbol) for n in names if owner.setdefault(n, gene.symbol) != gene.symbol
+        ]
+    assert not shared_names
+
+
+def test_an_ambiguous_alias_is_no_name_of_a_gene(catalogue: Catalogue) -> None:
+    names = {name.upper() for gene in catalogue.genes for name in (gene.symbol, *gene.aliases)}
+    ambiguous = {alias for gene in catalogue.genes for alias in gene.ambiguous_aliases}
+    assert not {alias for alias in ambiguous if alias.upper() in names}
 
 
 @pytest.mark.real_data
@@ -209,20 +634,140 @@ def test_symbols_are_approved_by_hgnc(catalogue: Catalogue, hgnc: pd.DataFrame) 
 
 
 @pytest.mark.real_data
-def test_every_alias_means_its_gene_alone(catalogue: Catalogue, hgnc: pd.DataFrame) -> None:
+def test_every_alias_means_its_gene_alone(
+    catalogue: Catalogue, hgnc: pd.DataFrame, meanings: dict[str, set[str]]
+) -> None:
     aliases = [(alias, gene.symbol) for gene in catalogue.genes for alias in gene.aliases]
-    known = hgnc[hgnc["symbol"].isin([alias for alias, _ in aliases])]
-    meanings = known.groupby("symbol")["approved_symbol"].agg(set).to_dict()
-    ambiguous = [(alias, own) for alias, own in aliases if meanings.get(alias) != {own}]
     approved = set(hgnc["approved_symbol"].str.upper())
-    assert not ambiguous
+    assert not [(alias, own) for alias, own in aliases if meanings.get(alias) != {own}]
     assert not [alias for alias, _ in aliases if alias.upper() in approved]
+
+
+@pytest.mark.real_data
+def test_every_ambiguous_alias_means_its_gene_and_another(
+    catalogue: Catalogue, meanings: dict[str, set[str]]
+) -> None:
+    ambiguous = [(a, gene.symbol) for gene in catalogue.genes for a in gene.ambiguous_aliases]
+    assert ambiguous
+    assert not [(a, own) for a, own in ambiguous if not meanings.get(a, set()) > {own}]
+
+
+@pytest.mark.real_data
+def test_no_earlier_symbol_of_a_gene_is_left_out(
+    catalogue: Catalogue, hgnc: pd.DataFrame, meanings: dict[str, set[str]]
+) -> None:
+    # left out on purpose: what is another gene's approved symbol, and dates made by spreadsheets
+    named = {
+        gene.symbol: {gene.symbol, *gene.aliases, *gene.ambiguous_aliases}
+        for gene in catalogue.genes
+    }
+    approved = set(hgnc["approved_symbol"].str.upper())
+    date = re.compile(r"\d+[-/](?:\d+|[A-Z]{3})", re.IGNORECASE)
+    left_out = [
+        (symbol, own)
+        for symbol, owners in meanings.items()
+        if symbol.upper() not in approved and not date.fullmatch(symbol)
+        for own in owners & set(named)
+        if symbol not in named[own]
+    ]
+    assert not left_out
+
+
+# --- content hash and version
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the packaged catalogue, to be broken."""
+    """A copy of the packaged catalogue."""
     return Path(shutil.copytree(PACKAGED, tmp_path / "catalogue"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A catalogue of a few entries of every part, to be broken."""
+    for name, text in SMALL.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+SMALL = {
+    "genes.yaml": """\
+genes:
+  ABCB1: {ensembl_id: ENSG00000085563, entrez_id: 5243, aliases: [PGY1], ambiguous_aliases: [MDR1]}
+  B2M: {ensembl_id: ENSG00000166710, entrez_id: 567}
+  HAVCR2: {ensembl_id: ENSG00000135077, entrez_id: 84868, aliases: [TIM3]}
+  PDCD1: {ensembl_id: ENSG00000188389, entrez_id: 5133}
+  PIK3CA: {ensembl_id: ENSG00000121879, entrez_id: 5290}
+  PTEN: {ensembl_id: ENSG00000171862, entrez_id: 5728}
+""",
+    "sources.yaml": """\
+version: "1"
+sources:
+  review_2025:
+    citation: A review of 2025.
+    doi: 10.1000/review
+    found_in: "reviews: review_2025"
+  study_2020:
+    citation: A study of 2020.
+    doi: 10.1000/study
+    found_in: looked up
+""",
+    "markers.yaml": """\
+section: Markers
+markers:
+  - id: b2m
+    name: Microglobulin
+    mechanism: antigen_presentation
+    genes: [B2M]
+    score: single
+    sign: "-"
+    sign_by_setting: {hcc: "·"}
+    compartment: malignant
+    evidence: review
+    sources: &cited
+      - source: study_2020
+        paraphrase: It says that this matters.
+  - &other
+    id: pd1
+    name: Another marker
+    mechanism: other
+    settings: [ici, adc]
+    genes: [PDCD1]
+    score: single
+    sign: "·"
+    compartment: any
+    evidence: review
+    sources: *cited
+  - {<<: *other, id: pathway, genes: [PIK3CA], minus_genes: [PTEN], score: weighted}
+  - {<<: *other, id: pair, genes: [HAVCR2, PDCD1], score: lower_of_two}
+  - {<<: *other, id: beyond, genes: [HAVCR2, B2M], score: excess, over: pd1}
+  - {<<: *other, id: repair, genes: [B2M, PTEN], score: mean, sign_by_therapy: {top1: "+"}}
+  - {<<: *other, id: efflux, genes: [], score: mean, by_drug: payload_efflux}
+""",
+    "drugs.yaml": """\
+payload_classes:
+  top1:
+    name: Topoisomerase I
+    sensitivity_genes: [PTEN]
+    sources: &cited [{source: study_2020, paraphrase: It says that this matters.}]
+payloads:
+  dxd: {name: DXd, payload_class: top1, transporters: [ABCB1], sources: *cited}
+drugs:
+  drug_a: {name: Drug A, synonyms: [AB-1], drug_class: antibody, sources: *cited}
+  drug_b: {name: Drug B, drug_class: conjugate, payload: dxd, sources: *cited}
+""",
+    "strategies.yaml": """\
+strategies:
+  blockade:
+    name: Blockade
+    mechanisms: [antigen_presentation]
+    settings: [ici]
+    evidence: review
+    sources: &cited [{source: study_2020, paraphrase: It says that this matters.}]
+not_in_expression:
+  mutations: {name: Mutations, reason: They are in the DNA alone., sources: *cited}
+""",
+}
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -237,81 +782,295 @@ def test_a_copied_folder_loads_to_the_same_catalogue(folder: Path, catalogue: Ca
     assert copy.content_hash() == catalogue.content_hash()
 
 
+def test_the_version_is_three_numbers(catalogue: Catalogue) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", catalogue.version)
+
+
+def test_the_content_hash_is_sixteen_hexadecimal_digits(catalogue: Catalogue) -> None:
+    assert re.fullmatch(r"[0-9a-f]{16}", catalogue.content_hash())
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
         ("genes.yaml", "entrez_id: 5243,", "entrez_id: 5244,"),
-        ("sources.yaml", 'version: "', 'version: "9.'),
-        ("sources.yaml", "Oncol Res.", "Oncol  Research."),
-        ("markers_tumour_intrinsic.yaml", "genes: [TMEM92]", "genes: [TMEM92, XIST]"),
-        ("markers_tumour_intrinsic.yaml", 'sign: "+"', 'sign: "-"'),
+        ("genes.yaml", "[MDR1]", "[MDR2]"),
+        ("sources.yaml", 'version: "1"', 'version: "2"'),
+        ("sources.yaml", "A study of 2020.", "A study of  2020."),
+        ("markers.yaml", "genes: [B2M, PTEN]", "genes: [B2M, PTEN, ABCB1]"),
+        ("markers.yaml", "genes: [B2M, PTEN]", "genes: [PTEN, B2M]"),
+        ("markers.yaml", 'sign: "-"', 'sign: "+"'),
+        ("markers.yaml", "section: Markers", "section: Others"),
+        ("drugs.yaml", "[AB-1]", "[AB-2]"),
+        ("strategies.yaml", "settings: [ici]", "settings: [ici, hcc]"),
+        ("strategies.yaml", "in the DNA alone", "in the DNA only"),
     ],
 )
-def test_the_content_hash_follows_the_content(
-    folder: Path, catalogue: Catalogue, file: str, old: str, new: str
-) -> None:
-    change(folder / file, old, new)
-    assert load_catalogue(folder).content_hash() != catalogue.content_hash()
+def test_the_content_hash_follows_the_content(small: Path, file: str, old: str, new: str) -> None:
+    before = load_catalogue(small).content_hash()
+    change(small / file, old, new)
+    assert load_catalogue(small).content_hash() != before
 
 
-def test_the_content_hash_does_not_follow_comments(folder: Path, catalogue: Catalogue) -> None:
-    change(folder / "genes.yaml", "genes:\n", "# a remark\ngenes:\n")
-    assert load_catalogue(folder).content_hash() == catalogue.content_hash()
+def test_the_content_hash_does_not_follow_comments_and_files(small: Path) -> None:
+    before = load_catalogue(small).content_hash()
+    change(small / "genes.yaml", "genes:\n", "# a remark\ngenes:\n")
+    (small / "drugs.yaml").rename(small / "any_name.yaml")
+    assert load_catalogue(small).content_hash() == before
 
 
-TUMOUR = "markers_tumour_intrinsic.yaml"
-ANTIGEN = "markers_antigen_presentation.yaml"
+# --- faults
+
+
 FAULTY_ENTRIES = {
-    "gene unknown": (TUMOUR, "[TMEM92]", "[TMEM920]", r"marker 'tmem92' names gene 'TMEM920'"),
-    "gene twice": (TUMOUR, "[TMEM92]", "[TMEM92, TMEM92]", r"marker 'tmem92': a gene is named tw"),
-    "genes empty": (TUMOUR, "genes: [TMEM92]", "genes: []", r"marker 'tmem92' genes: "),
-    "sign unknown": (ANTIGEN, 'sign: "-"', 'sign: "?"', r"marker 'mhc_class_i' sign: .*'\?'"),
-    "setting unknown": (
-        TUMOUR,
-        'sign_by_setting: {hcc: "+", adc: "·"}',
-        'sign_by_setting: {liver: "+"}',
-        r"marker 'abc_transporters' sign_by_setting liver",
-    ),
-    "field misspelt": (TUMOUR, "mechanism:", "mechanisme:", r"marker 'tmem92' mechanisme: Extra"),
-    "field absent": (TUMOUR, "    evidence: review\n", "", r"marker 'tmem92' evidence: .*equired"),
-    "id twice": (TUMOUR, "id: tmem92", "id: b2m", r"marker id 'b2m' stands twice"),
-    "id ill-formed": (TUMOUR, "id: tmem92", "id: TMEM92", r"marker 'TMEM92' id: "),
-    "id absent": (TUMOUR, "- id: tmem92\n    name", "- name", r"marker 'number \d+' id: .*equired"),
-    "minus genes absent": (ANTIGEN, "    minus_genes: [PTEN]\n", "", r"'pi3k_akt': .*do not fit"),
-    "source unknown": (TUMOUR, "source: zou_2025", "source: zhou_25", r"cites 'zhou_25', which is"),
-    "no sources": (
-        ANTIGEN,
-        "    sources:\n      - source: wang_2025",
-        "    sources: []\n    other:\n      - source: wang_2025",
-        r"marker 'mhc_class_i' sources: ",
-    ),
+    # genes
     "Ensembl id ill-formed": (
         "genes.yaml",
         "ENSG00000085563",
         "ENSG85563",
-        r"gene 'ABCB1' ensembl_id: .*'ENSG85563'",
+        r"genes\.yaml, line 2: gene 'ABCB1' ensembl_id: .*'ENSG85563'",
     ),
     "Ensembl id twice": (
         "genes.yaml",
+        "ENSG00000166710",
         "ENSG00000085563",
-        "ENSG00000004846",
-        r"Ensembl id 'ENSG00000004846' stands twice",
+        r"line 3: gene 'B2M': Ensembl id 'ENSG00000085563' stands twice \(ABCB1 and B2M\)",
     ),
-    "Entrez id twice": ("genes.yaml", "5243", "340273", r"Entrez id '340273' stands twice"),
-    "Entrez id zero": ("genes.yaml", "entrez_id: 5243", "entrez_id: 0", r"gene 'ABCB1' entrez_id"),
-    "alias of two": ("genes.yaml", "[ABC20,", "[ABC20, EST422562,", r"alias 'EST422562' stands tw"),
-    "alias approved": ("genes.yaml", "[ABC20,", "[B2M,", r"alias 'B2M' of ABCB1 is an approved"),
-    "DOI ill-formed": (
-        "sources.yaml",
-        "doi: 10.32604/or.2025.067592",
-        "doi: or.2025.067592",
-        r"source 'wang_2025' doi: ",
+    "Entrez id twice": ("genes.yaml", "567}", "5243}", r"gene 'B2M': Entrez id '5243' stands twi"),
+    "Entrez id zero": ("genes.yaml", "567}", "0}", r"line 3: gene 'B2M' entrez_id: .*given: 0"),
+    "alias of two": ("genes.yaml", "[TIM3]", "[PGY1]", r"gene 'HAVCR2': alias 'PGY1' stands twice"),
+    # BUG, reported: names are compared in capitals when genes are translated, aliases here are not
+    "alias of two in another case": (
+        "genes.yaml",
+        "[TIM3]",
+        "[pgy1]",
+        r"gene 'HAVCR2': alias 'pgy1' stands twice",
     ),
+    "alias approved": ("genes.yaml", "[PGY1]", "[b2m]", r"alias 'b2m' of ABCB1 is an approved"),
+    "alias ambiguous": ("genes.yaml", "[TIM3]", "[MDR1]", r"'MDR1' is both an alias and an ambig"),
     "symbol repeated inside": (
         "genes.yaml",
         "  ABCB1: {",
         "  ABCB1: {symbol: ABCB5, ",
-        r"genes 'ABCB1' is empty, is not a mapping of fields, or repeats 'symbol'",
+        r"genes\.yaml: gene 'ABCB1' \(line 2\) is empty, is not a mapping .* repeats 'symbol'",
+    ),
+    # sources
+    "DOI ill-formed": (
+        "sources.yaml",
+        "doi: 10.1000/study",
+        "doi: study",
+        r"sources\.yaml, line 9: source 'study_2020' doi: .*'study'",
+    ),
+    "DOI twice": (
+        "sources.yaml",
+        "doi: 10.1000/study",
+        "doi: 10.1000/REVIEW",
+        r"DOI '10\.1000/review' stands twice \(review_2025 and study_2020\)",
+    ),
+    "source unknown": ("markers.yaml", "study_2020", "study", r"'b2m': cites 'study', which is no"),
+    "no sources": (
+        "strategies.yaml",
+        "reason: They are in the DNA alone., sources: *cited",
+        "reason: They are in the DNA alone., sources: []",
+        r"strategies\.yaml, line 9: not_in_expression entry 'mutations' sources: .*at least 1",
+    ),
+    "paraphrase too short": (
+        "markers.yaml",
+        "It says that this matters.",
+        "It matters.",
+        r"markers\.yaml, line 14: marker 'b2m' sources 0 paraphrase: ",
+    ),
+    # markers
+    "gene unknown": (
+        "markers.yaml",
+        "[B2M]",
+        "[B2MM]",
+        r"markers\.yaml, line 3: marker 'b2m': names gene 'B2MM', which is not in the gene table",
+    ),
+    "gene twice": ("markers.yaml", "[B2M, PTEN]", "[PTEN, PTEN]", r"'repair': a gene is named twi"),
+    "gene on both sides": (
+        "markers.yaml",
+        "genes: [PIK3CA], minus",
+        "genes: [PIK3CA, PTEN], minus",
+        r"'pathway': a gene is named twice",
+    ),
+    "no genes": ("markers.yaml", "genes: [B2M]", "genes: []", r"'b2m': give either genes or by_dr"),
+    "genes and by_drug": (
+        "markers.yaml",
+        "genes: [], score: mean, by_drug",
+        "genes: [B2M, PTEN], score: mean, by_drug",
+        r"marker 'efflux': give either genes or by_drug",
+    ),
+    "by_drug with a rule": (
+        "markers.yaml",
+        "genes: [], score: mean",
+        "genes: [], score: ratio",
+        r"marker 'efflux': by_drug goes with score 'mean'",
+    ),
+    "sign unknown": (
+        "markers.yaml",
+        'sign: "-"',
+        'sign: "?"',
+        r"line 8: marker 'b2m' sign: .*'\?'",
+    ),
+    "setting unknown": (
+        "markers.yaml",
+        '{hcc: "·"}',
+        '{liver: "·"}',
+        r"markers\.yaml, line 9: marker 'b2m' sign_by_setting liver",
+    ),
+    "rule unknown": (
+        "markers.yaml",
+        "score: single",
+        "score: difference",
+        r"line 7: marker 'b2m' score: .*'mean', 'single', 'weighted', .*given: 'difference'",
+    ),
+    "field misspelt": (
+        "markers.yaml",
+        "evidence:",
+        "evidenz:",
+        r"line 11: marker 'b2m' evidenz: Extra",
+    ),
+    "field absent": (
+        "markers.yaml",
+        "    evidence: review\n",
+        "",
+        r"line 3: marker 'b2m' evidence: Field required",
+    ),
+    "id twice": ("markers.yaml", "id: pd1", "id: b2m", r"line 15: .*'b2m': marker id 'b2m' stands"),
+    "id ill-formed": ("markers.yaml", "id: b2m", "id: B2M", r"line 3: marker 'B2M' id: "),
+    "id absent": ("markers.yaml", "- id: b2m\n    name", "- name", r"'number 1' id: Field require"),
+    "single of two": (
+        "markers.yaml",
+        "genes: [B2M]",
+        "genes: [B2M, PTEN]",
+        r"marker 'b2m': score 'single' takes exactly one gene",
+    ),
+    "mean of one": ("markers.yaml", "score: single", "score: mean", r"one gene has score 'single'"),
+    "lower of three": (
+        "markers.yaml",
+        "[HAVCR2, PDCD1]",
+        "[HAVCR2, PDCD1, B2M]",
+        r"marker 'pair': score 'lower_of_two' takes exactly two genes",
+    ),
+    "minus genes with single": (
+        "markers.yaml",
+        "genes: [B2M]\n",
+        "genes: [B2M]\n    minus_genes: [PTEN]\n",
+        r"marker 'b2m': score 'single' and minus_genes do not fit",
+    ),
+    "weighted without minus genes": (
+        "markers.yaml",
+        "minus_genes: [PTEN], ",
+        "",
+        r"marker 'pathway': score 'weighted' needs minus_genes or weights",
+    ),
+    "ratio without minus genes": (
+        "markers.yaml",
+        "minus_genes: [PTEN], score: weighted",
+        "score: ratio",
+        r"marker 'pathway': score 'ratio' needs minus_genes",
+    ),
+    "weights of a stranger": (
+        "markers.yaml",
+        "score: weighted",
+        "score: weighted, weights: {B2M: 2}",
+        r"marker 'pathway': weights names 'B2M', which is not one of its genes",
+    ),
+    "weights with a mean": (
+        "markers.yaml",
+        "score: mean, sign_by",
+        "score: mean, weights: {B2M: 2}, sign_by",
+        r"marker 'repair': weights go with score 'weighted'",
+    ),
+    "weight zero": (
+        "markers.yaml",
+        "score: weighted",
+        "score: weighted, weights: {PTEN: 0}",
+        r"line 26: marker 'pathway' weights PTEN: .*given: 0",
+    ),
+    "excess over nothing": (
+        "markers.yaml",
+        ", over: pd1",
+        "",
+        r"marker 'beyond': score 'excess' and the marker it is 'over' go together",
+    ),
+    "over without excess": (
+        "markers.yaml",
+        "score: lower_of_two",
+        "score: lower_of_two, over: pd1",
+        r"marker 'pair': score 'excess' and the marker it is 'over' go together",
+    ),
+    "over unknown": (
+        "markers.yaml",
+        "over: pd1",
+        "over: pd2",
+        r"line 28: marker 'beyond': is scored over 'pd2', which is no marker",
+    ),
+    "over no plain mean": (
+        "markers.yaml",
+        "over: pd1",
+        "over: pathway",
+        r"marker 'beyond': is scored over 'pathway', whose own score is not a plain mean",
+    ),
+    "over what the drug chooses": (
+        "markers.yaml",
+        "over: pd1",
+        "over: efflux",
+        r"marker 'beyond': is scored over 'efflux', whose own score is not a plain mean",
+    ),
+    "over a marker of other settings": (
+        "markers.yaml",
+        "over: pd1",
+        "over: pd1, settings: [ici, sclc]",
+        r"marker 'beyond': is scored over 'pd1', which is not in all of its settings",
+    ),
+    "sign under a stranger": (
+        "markers.yaml",
+        "{top1:",
+        "{top2:",
+        r"line 29: marker 'repair': sign_by_therapy names 'top2', no drug or payload",
+    ),
+    # drugs
+    "name of two drugs": (
+        "drugs.yaml",
+        "name: Drug B",
+        "name: ab1",
+        r"drugs\.yaml, line 10: drug 'drug_b': name 'ab1' also means drug 'drug_a'",
+    ),
+    "payload unknown": (
+        "drugs.yaml",
+        "payload: dxd",
+        "payload: mmae",
+        r"line 10: drug 'drug_b': payload 'mmae' is not in payloads",
+    ),
+    "payload class unknown": (
+        "drugs.yaml",
+        "payload_class: top1",
+        "payload_class: top2",
+        r"line 7: payload 'dxd': payload_class 'top2' is not in payload_classes",
+    ),
+    "payload named as a class": (
+        "drugs.yaml",
+        "  dxd: {name: DXd",
+        "  top1: {name: DXd",
+        r"payload 'top1': payload or payload class 'top1' stands twice",
+    ),
+    "transporter unknown": ("drugs.yaml", "[ABCB1]", "[MDR1]", r"payload 'dxd': names gene 'MDR1'"),
+    "class gene unknown": ("drugs.yaml", "[PTEN]", "[MMAC1]", r"class 'top1': names gene 'MMAC1'"),
+    "antigen unknown": (
+        "drugs.yaml",
+        "drug_class: antibody",
+        "drug_class: antibody, target_antigens: [HER2]",
+        r"drug 'drug_a': names gene 'HER2'",
+    ),
+    "drug id ill-formed": ("drugs.yaml", "drug_a:", "Drug-A:", r"line 9: drug 'Drug-A' id: "),
+    # strategies
+    "mechanism unknown": (
+        "strategies.yaml",
+        "[antigen_presentation]",
+        "[antigens]",
+        r"strategy 'blockade': mechanism 'antigens' is that of no marker",
     ),
 }
 
@@ -320,31 +1079,55 @@ FAULTY_ENTRIES = {
     ("file", "old", "new", "message"), FAULTY_ENTRIES.values(), ids=FAULTY_ENTRIES.keys()
 )
 def test_a_faulty_entry_is_refused_by_name(
-    folder: Path, file: str, old: str, new: str, message: str
+    small: Path, file: str, old: str, new: str, message: str
 ) -> None:
-    change(folder / file, old, new)
+    change(small / file, old, new)
+    with pytest.raises(CatalogueError, match=message):
+        load_catalogue(small)
+
+
+def test_the_packaged_catalogue_is_as_strict(folder: Path) -> None:
+    change(folder / "markers_tumour_intrinsic.yaml", "[TMEM92]", "[TMEM920]")
+    message = r"markers_tumour_intrinsic\.yaml, line \d+: marker 'tmem92': names gene 'TMEM920'"
     with pytest.raises(CatalogueError, match=message):
         load_catalogue(folder)
 
 
-def test_all_faulty_entries_are_listed_at_once(folder: Path) -> None:
-    change(folder / "genes.yaml", "ENSG00000085563", "ENSG85563")
-    change(folder / TUMOUR, "name: ", "name: x\n    surname: ")
-    with pytest.raises(CatalogueError, match=r"gene 'ABCB1' .*marker 'tmem92' "):
-        load_catalogue(folder)
+def test_all_faulty_entries_are_listed_at_once(small: Path) -> None:
+    change(small / "genes.yaml", "ENSG00000085563", "ENSG85563")
+    change(small / "markers.yaml", "    name: ", "    surname: x\n    name: ")
+    with pytest.raises(CatalogueError, match=r"gene 'ABCB1' .*; .*marker 'b2m' surname"):
+        load_catalogue(small)
+
+
+@pytest.mark.parametrize(
+    ("n_faults", "end"), [(20, r"19' entrez_id[^;]*$"), (23, r"; and 3 more$")]
+)
+def test_at_most_twenty_faults_are_listed(small: Path, n_faults: int, end: str) -> None:
+    lines = [f"  G{i}: {{ensembl_id: ENSG{i:011d}, entrez_id: 0}}\n" for i in range(n_faults)]
+    change(small / "genes.yaml", "genes:\n", "genes:\n" + "".join(lines))
+    with pytest.raises(CatalogueError, match=end) as caught:
+        load_catalogue(small)
+    assert str(caught.value).count("entrez_id") == 20
 
 
 REPEATED_KEYS = {
-    "gene": ("genes.yaml", "  ABCB5: {", "  ABCB1: {", r"genes\.yaml: .*'ABCB1' stands twice"),
+    "gene": ("genes.yaml", "  B2M: {", "  ABCB1: {", r"genes\.yaml: .*'ABCB1' stands twice"),
     "field": (
         "genes.yaml",
         "entrez_id: 5243,",
         "entrez_id: 5243, entrez_id: 5243,",
-        r"genes\.yaml: .*key 'entrez_id' stands twice, in lines (\d+) and \1",
+        r"genes\.yaml: .*key 'entrez_id' stands twice, in lines 2 and 2; keep one",
     ),
-    "source": ("sources.yaml", "  murase_2025:", "  wang_2025:", r"'wang_2025' stands twice"),
-    "sign": (TUMOUR, '    sign: "+"', '    sign: "+"\n    sign: "-"', r"key 'sign' stands twice"),
-    "part": (TUMOUR, "markers:", "section: two\nmarkers:", r"'section' stands twice, in lines 3 a"),
+    "source": ("sources.yaml", "study_2020:", "review_2025:", r"'review_2025' .*lines 3 and 7"),
+    "sign": (
+        "markers.yaml",
+        '    sign: "-"',
+        '    sign: "-"\n    sign: "+"',
+        r"'sign' stands twic",
+    ),
+    "part": ("markers.yaml", "markers:", "section: two\nmarkers:", r"'section' .*in lines 1 and 2"),
+    "drug": ("drugs.yaml", "drug_b:", "drug_a:", r"drugs\.yaml: .*'drug_a' .*in lines 9 and 10"),
 }
 
 
@@ -352,51 +1135,57 @@ REPEATED_KEYS = {
     ("file", "old", "new", "message"), REPEATED_KEYS.values(), ids=REPEATED_KEYS.keys()
 )
 def test_a_repeated_key_is_refused_with_its_lines(
-    folder: Path, file: str, old: str, new: str, message: str
+    small: Path, file: str, old: str, new: str, message: str
 ) -> None:
-    change(folder / file, old, new)
+    change(small / file, old, new)
     with pytest.raises(CatalogueError, match=message):
-        load_catalogue(folder)
+        load_catalogue(small)
 
 
 FAULTY_FILES = {
-    "genes absent": ("genes.yaml", "symbols: {}\n", r"genes\.yaml: 'genes' is missing or empty"),
     "genes null": ("genes.yaml", "genes:\n", r"genes\.yaml: 'genes' is missing or empty"),
-    "genes a list": ("genes.yaml", "genes: [B2M]\n", r"genes\.yaml: 'genes' must map a symbol"),
-    "gene null": ("genes.yaml", "genes:\n  B2M:\n", r"genes\.yaml: genes 'B2M' is empty"),
-    "gene a text": ("genes.yaml", "genes:\n  B2M: 567\n", r"genes\.yaml: genes 'B2M' is empty, is"),
-    "version absent": (
-        "sources.yaml",
-        "sources: {a: {doi: b}}\n",
-        r"sources\.yaml: 'version' is missing or empty",
+    "genes a list": ("genes.yaml", "genes: [B2M]\n", r"'genes' must map a symbol to its entry"),
+    "gene null": ("genes.yaml", "genes:\n  B2M:\n", r"yaml: gene 'B2M' \(line 2\) is empty"),
+    "gene a text": ("genes.yaml", "genes:\n  B2M: 567\n", r"'B2M' \(line 2\) is empty, is not a m"),
+    # BUG, reported: ValueError of zip, since a merged mapping has other entries than nodes
+    "genes merged": (
+        "genes.yaml",
+        "genes: {<<: {B2M: {entrez_id: 1}, PTEN: {entrez_id: 2}}, TP53: {entrez_id: 3}}\n",
+        r"genes\.yaml.*gene 'B2M'|genes\.yaml: .*merge",
     ),
-    "sources absent": (
-        "sources.yaml",
-        'version: "1"\n',
-        r"sources\.yaml: 'sources' is missing or empty",
+    "version null": ("sources.yaml", "version:\n", r"sources\.yaml: 'version' is missing or empty"),
+    "sources null": ("sources.yaml", "sources:\n", r"sources\.yaml: 'sources' is missing or empty"),
+    "source null": ("sources.yaml", "sources: {a: }\n", r"source 'a' \(line 1\) is empty"),
+    "section absent": ("markers.yaml", "markers: [{id: b2m}]\n", r"'section' is missing or empty"),
+    "markers null": ("markers.yaml", "section: One\nmarkers:\n", r"'markers' is missing or empty"),
+    "markers a mapping": (
+        "markers.yaml",
+        "section: One\nmarkers: {a: 1}\n",
+        r"'markers' must be a list of entries",
     ),
-    "source null": (
-        "sources.yaml",
-        'version: "1"\nsources: {wang_2025: }\n',
-        r"sources\.yaml: sources 'wang_2025' is empty",
+    "marker null": (
+        "markers.yaml",
+        "section: One\nmarkers:\n  -\n",
+        r"marker number 1 \(line 3\) is empty",
     ),
-    "section absent": (TUMOUR, "markers: [{id: b2m}]\n", r"'section' is missing or empty"),
-    "markers absent": (TUMOUR, "section: One\n", r"intrinsic\.yaml: 'markers' is missing or empty"),
-    "markers null": (TUMOUR, "section: One\nmarkers:\n", r"'markers' is missing or empty"),
-    "markers a mapping": (TUMOUR, "section: One\nmarkers: {a: 1}\n", r"'markers' must be a list"),
-    "marker null": (TUMOUR, "section: One\nmarkers:\n  -\n", r"marker number 1 is empty"),
     "marker with a section": (
-        TUMOUR,
+        "markers.yaml",
         "section: One\nmarkers: [{id: b2m, section: Two}]\n",
-        r"marker number 1 \('b2m'\) .*repeats 'section'",
+        r"marker number 1 \(line 2\) .*repeats 'section', which stands above it",
     ),
+    "drug with an id": (
+        "drugs.yaml",
+        "drugs: {a: {id: b, name: Drug}}\n",
+        r"drug 'a' \(line 1\) .*repeats 'id'",
+    ),
+    "strategies null": ("strategies.yaml", "strategies:\n", r"'strategies' is missing or empty"),
     "part unknown": (
-        TUMOUR,
+        "markers.yaml",
         "section: One\nmarkers: [{id: b2m}]\nmarker: []\n",
-        r"unknown part marker; allowed: section, markers",
+        r"markers\.yaml: unknown part marker; allowed: version, section, extends, genes, sources",
     ),
-    "empty": (TUMOUR, "", r"intrinsic\.yaml: expected a mapping with section, markers"),
-    "a list": ("genes.yaml", "- B2M\n", r"genes\.yaml: expected a mapping with genes"),
+    "empty": ("markers.yaml", "", r"expected a mapping; allowed at the top level: version, sectio"),
+    "a list": ("genes.yaml", "- B2M\n", r"genes\.yaml: expected a mapping; allowed at the top le"),
     "not YAML": ("genes.yaml", "genes: [B2M\n", r"genes\.yaml: cannot be read: "),
 }
 
@@ -405,37 +1194,54 @@ FAULTY_FILES = {
     ("file", "content", "message"), FAULTY_FILES.values(), ids=FAULTY_FILES.keys()
 )
 def test_a_faulty_file_is_refused_by_name(
-    folder: Path, file: str, content: str, message: str
+    small: Path, file: str, content: str, message: str
 ) -> None:
-    (folder / file).write_text(content, encoding="utf-8")
+    (small / file).write_text(content, encoding="utf-8")
     with pytest.raises(CatalogueError, match=message):
-        load_catalogue(folder)
+        load_catalogue(small)
 
 
 def remove_genes(folder: Path) -> None:
     (folder / "genes.yaml").unlink()
 
 
+def remove_sources(folder: Path) -> None:
+    (folder / "sources.yaml").unlink()
+
+
 def remove_markers(folder: Path) -> None:
-    for path in folder.glob("markers_*.yaml"):
-        path.unlink()
+    (folder / "markers.yaml").unlink()
+    (folder / "strategies.yaml").unlink()
+
+
+def remove_all(folder: Path) -> None:
+    for file in folder.glob("*.yaml"):
+        file.unlink()
 
 
 def write_latin1(folder: Path) -> None:
     (folder / "genes.yaml").write_bytes(b"genes: {B2M: \xb5}\n")
 
 
+def make_a_folder(folder: Path) -> None:
+    remove_genes(folder)
+    (folder / "genes.yaml").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove_genes, r"genes\.yaml: cannot be read: .*No such file"),
-        (remove_markers, r"no file markers_\*\.yaml in it"),
+        (remove_genes, r"marker 'b2m': names gene 'B2M', which is not in the gene table"),
+        (remove_sources, r"'version' is missing or empty"),
+        (remove_markers, r"'markers' is missing or empty"),
+        (remove_all, r"no YAML file in it; give a folder that holds genes, sources and markers"),
         (write_latin1, r"genes\.yaml: cannot be read: .*utf-8"),
+        (make_a_folder, r"genes\.yaml: cannot be read: .*Is a directory"),
     ],
 )
-def test_a_folder_without_readable_files_is_refused(
-    folder: Path, damage: Callable[[Path], None], message: str
+def test_a_folder_without_what_is_needed_is_refused(
+    small: Path, damage: Callable[[Path], None], message: str
 ) -> None:
-    damage(folder)
+    damage(small)
     with pytest.raises(CatalogueError, match=message):
-        load_catalogue(folder)
+        load_catalogue(small)

@@ -14,7 +14,7 @@ from models.resistance_model import ModelArm, ResistanceModel
 @pytest.fixture
 def model_and_cohort(make_cohort, catalogue) -> tuple[ResistanceModel, ad.AnnData]:
     cohort = make_cohort(60)
-    transformer = MarkerFeatures(catalogue).fit(cohort)
+    transformer = MarkerFeatures(catalogue, setting="ici").fit(cohort)
     features = transformer.transform(cohort)
     y = cohort.obs["resistant"].astype(int)
     reference = ReferenceStandardiser().fit(features)

@@ -314,7 +314,7 @@ def test_a_wide_table_of_few_samples_is_read(read: Read) -> None:
         ),
         pytest.param(
             table(genes=[f"X{i}" for i in range(6)]),
-            r"no known gene in the rows \(first: X0, X1, .*HGNC symbols",
+            r"no known gene in the rows \(first: X0, X1, .*human symbols such as CD274",
             id="unknown genes",
         ),
         pytest.param(

@@ -40,6 +40,7 @@ def everyone(shared: Path) -> Dataset:
         timepoints=["pre_treatment", "on_treatment", "post_treatment", "unstated"],
         catalogue=default_catalogue(),
         min_coverage=config.features.min_coverage,
+        setting=config.setting,
     )
 
 

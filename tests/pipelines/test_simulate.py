@@ -49,6 +49,7 @@ def dataset(cohorts: dict[str, IngestedCohort], truth: SimulatedTruth) -> Datase
         timepoints=["pre_treatment", "unstated"],
         catalogue=default_catalogue(),
         min_coverage=0.5,
+        setting="ici",
     )
 
 
@@ -260,7 +261,7 @@ def test_a_clear_result_passes_and_says_what_was_seen(truth):
     findings = judge_demo(*clear_result(truth), truth=truth)
     assert all(finding.passed for finding in findings)
     assert findings[0].seen == (
-        "mean |SHAP| 0.300, rank 1 of 55; AUROC 0.50 (0.40 to 0.60), agrees"
+        f"mean |SHAP| 0.300, rank 1 of {len(SIGNS)}; AUROC 0.50 (0.40 to 0.60), agrees"
     )
     assert findings[3].expected == "mean |SHAP| below 0.050, half of the weakest planted"
     assert findings[5].seen == "AUROC 0.30 (0.20 to 0.40), opposes"
@@ -290,7 +291,7 @@ def test_a_planted_marker_below_the_sixth_rank_fails(truth):
     attributions[others[:4]] = 0.15
     failing = [f for f in judge_demo(attributions, table, truth=truth) if not f.passed]
     assert [f.what for f in failing] == ["planted: hypoxia high"]
-    assert "rank 7 of 55" in failing[0].seen
+    assert f"rank 7 of {len(SIGNS)}" in failing[0].seen
 
 
 def test_a_marker_of_the_truth_that_the_model_lacks_is_named(truth):

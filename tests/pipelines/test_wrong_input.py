@@ -164,14 +164,14 @@ def _append(project: Path, file: str, text: str) -> None:
         ),
         pytest.param(
             lambda p: _expression(p, lambda t: t.set_axis([f"X{i}" for i in range(len(t))])),
-            r"alpha\.csv: no known gene in the rows \(first: X0, X1, .*HGNC symbols such as",
+            r"alpha\.csv: no known gene in the rows \(first: X0, X1, .*human symbols such as CD274",
             id="unknown gene ids",
         ),
         pytest.param(
             lambda p: _expression(
                 p, lambda t: t.set_axis([f"ENSG{i:011d}" for i in range(len(t))])
             ),
-            r"cohort 'alpha' .*: only 0 of the catalogue's \d+ genes .*translate the ids",
+            r"cohort 'alpha' .*: only 0 of the catalogue's \d+ genes .*translate others before",
             id="Ensembl ids",
         ),
         pytest.param(
