@@ -4,32 +4,19 @@ Run with ``make bench``; needs the real cohorts of ``../shared``. Prints ratios:
 depend on the machine.
 """
 
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
 import scanpy as sc
 
+from benchmarks.scale import median_seconds
 from features.catalogue import default_catalogue
 from features.transformer import MarkerFeatures
 from pipelines.config import configuration_folder, data_root, load_cohort, load_experiment
 from pipelines.ingest import ingest_cohort
 
 _REPEATS = 5
-
-
-def median_seconds(task: Callable[[], object]) -> float:
-    """Return the median wall time of a few runs after one warm-up."""
-    task()
-    times = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def main() -> None:
@@ -60,10 +47,10 @@ def main() -> None:
                 if genes:
                     sc.tl.score_genes(adata, genes, score_name="_score")
 
-    reading, building = median_seconds(ingest), median_seconds(build)
+    reading, building = (median_seconds(task, repeats=_REPEATS) for task in (ingest, build))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scanpy = median_seconds(score_genes)
+        scanpy = median_seconds(score_genes, repeats=_REPEATS)
     samples = sum(adata.n_obs for adata in cohorts)
     print(f"{samples} samples of {len(cohorts)} cohorts, {len(catalogue.markers)} features")
     print(f"reading and checking the files   {reading:7.2f} s")

@@ -6,7 +6,15 @@ from typing import Literal
 
 from features.errors import CohortError, examples
 
-__all__ = ["IdKind", "classify", "date_symbols", "pieces", "refuse_foreign", "strip_version"]
+__all__ = [
+    "IdKind",
+    "classify",
+    "clean",
+    "date_symbols",
+    "pieces",
+    "refuse_foreign",
+    "strip_version",
+]
 
 IdKind = Literal["symbol", "ensembl", "entrez", "joined", "date"]
 
@@ -15,6 +23,10 @@ _ENSEMBL_INSIDE = re.compile(r"(?<![A-Z0-9])ENSG\d{11}(?!\d)", re.IGNORECASE)
 _OTHER_ENSEMBL = re.compile(r"^ENS(MUS|[A-Z]{3})?([GTPE])\d{11}(\.\d+)?$", re.IGNORECASE)
 _ENTREZ = re.compile(r"^\d{1,9}(\.0)?$")
 _JOINED = re.compile(r"[|;:_\s]+")
+_GENCODE = re.compile(
+    r"^(?:ENST[^|]*\|(ENSG[^|]*)|(ENSG[^|]*)\|ENST[^|]*)\|(?:[^|]*\|){3}([^|]+)\|\d+\|"
+)
+_BESIDE = re.compile(r"^(ENSG\d{11}(?:\.\d+)?(?:_PAR_Y)?)[_:;\s]+([^|\s]+)$", re.IGNORECASE)
 _MOUSE = re.compile(r"^([A-Z][a-z0-9.-]*[a-z][a-z0-9.-]*|H2-[A-Z][a-z0-9]*)$")
 _HUMAN_MIXED_CASE = re.compile(r"^C[0-9XY]+orf\d+$")
 _MOUSE_SHARE = 0.5
@@ -51,6 +63,11 @@ def classify(identifier: str) -> IdKind:
     return "symbol"
 
 
+def clean(identifier: str) -> str:
+    """Return an identifier without the spaces and quotes around it."""
+    return identifier.strip().strip("\"'").strip()
+
+
 def strip_version(identifier: str) -> str:
     """Return an Ensembl id in capitals without version, or an Entrez id without ``.0``."""
     return identifier.upper().split(".")[0].removesuffix("_PAR_Y")
@@ -58,6 +75,12 @@ def strip_version(identifier: str) -> str:
 
 def pieces(identifier: str) -> list[str]:
     """Return the ids that are joined in one identifier; ``?`` and empty pieces are left out."""
+    header = _GENCODE.match(identifier)
+    if header:
+        return [header[1] or header[2], header[3]]
+    beside = _BESIDE.match(identifier)
+    if beside:
+        return [beside[1], beside[2]]
     separator = re.compile(r"\|") if "|" in identifier else _JOINED
     parts = (part.strip() for part in separator.split(identifier))
     return [part for part in parts if part and part != "?"]

@@ -11,6 +11,7 @@ from features.errors import examples
 from features.gene_ids import (
     IdKind,
     classify,
+    clean,
     date_symbols,
     pieces,
     refuse_foreign,
@@ -20,6 +21,7 @@ from features.gene_ids import (
 __all__ = ["GeneTable", "GeneTranslation", "count_genes", "translate_genes"]
 
 _MOSTLY = 0.9
+_FEWEST_NUMBERED = 10
 _WORDS: Mapping[str, str] = {
     "symbol": "symbol",
     "ensembl": "Ensembl",
@@ -54,7 +56,9 @@ class GeneTable:
         names = [str(symbol) for symbol in symbols]
 
         def by(ids: Iterable[str] | None) -> dict[str, str]:
-            pairs = zip(ids or [], names, strict=False)
+            if ids is None:
+                return {}
+            pairs = zip((str(i) for i in ids), names, strict=True)
             return {strip_version(i): name for i, name in pairs if name and i}
 
         return cls(by(ensembl), by(entrez))
@@ -150,15 +154,11 @@ class _Index:
 
     def symbol(self, name: str) -> str | None:
         """Return the approved symbol of a catalogue gene by any of its symbols, else None."""
-        if name in self.approved:
-            return name
-        upper = name.upper()
-        dashed = upper.replace(".", "-")  # as R writes HLA-A in column names: HLA.A
-        for names in (self.folded, self.alias):
-            for form in (upper, dashed):
-                if form in names:
-                    return names[form]
-        return None
+        return self.approved_symbol(name) or _in_any_form(name, self.alias)
+
+    def approved_symbol(self, name: str) -> str | None:
+        """Return the approved symbol that is written so in any spelling, else None."""
+        return name if name in self.approved else _in_any_form(name, self.folded)
 
     def by_id(self, identifier: str, kind: IdKind) -> str | None:
         """Return the symbol of an Ensembl or Entrez id, the catalogue before the user's table."""
@@ -175,7 +175,7 @@ class _Index:
 
     def find(self, identifier: str) -> "_Finding":
         """Return what one identifier means."""
-        text = identifier.strip().strip("\"'")
+        text = clean(identifier)
         kind = classify(text)
         if kind in ("ensembl", "entrez"):
             return _Finding(kind, self.by_id(text, kind))
@@ -183,9 +183,13 @@ class _Index:
             return self._joined(text)
         known = self.symbol(text)  # an alias may look like a date
         if known is not None:
-            return _Finding("symbol", known, rescued=known != identifier)
+            own = self.approved_symbol(text) is not None
+            return _Finding("symbol", known, rescued=known != identifier, own=own)
         if kind == "date":
             may = date_symbols(text)
+            unsure = [gene for name in may for gene in self.ambiguous.get(name, ())]
+            if unsure:
+                return _Finding(kind, None, may=tuple(unsure))
             named = tuple(self.symbol(name) or name for name in may)
             return _Finding(kind, named[0] if named else None, rescued=True, may=named)
         if text.upper() in self.ambiguous:
@@ -221,6 +225,14 @@ class _Finding:
     rescued: bool = False
     may: tuple[str, ...] = ()
     conflicting: bool = False
+    own: bool = False
+    """Whether it is the approved symbol itself, in any spelling."""
+
+
+def _in_any_form(name: str, names: Mapping[str, str]) -> str | None:
+    upper = name.upper()
+    dashed = upper.replace(".", "-")  # as R writes HLA-A in column names: HLA.A
+    return names.get(upper, names.get(dashed))
 
 
 def translate_genes(
@@ -246,10 +258,11 @@ def translate_genes(
     >>> translate_genes(names, catalogue=default_catalogue()).symbols
     ('VSIR', 'CD274', 'B2M')
     """
-    refuse_foreign([str(i).strip() for i in identifiers])
+    refuse_foreign([clean(str(i)) for i in identifiers])
     index = _Index(catalogue, table)
     findings = [index.find(identifier) for identifier in identifiers]
     present = set(identifiers)
+    spelled = {f.symbol for f in findings if f.own}
     dates = Counter(i for i, f in zip(identifiers, findings, strict=True) if f.kind == "date")
     lower = _is_lower_case(identifiers, findings)
     symbols: list[str] = []
@@ -265,7 +278,11 @@ def translate_genes(
         elif len(unsure) > 1 or (unsure and target is None):
             own = unsure if len(unsure) > 1 else (*unsure, "another gene")
             ambiguous[identifier], target = own, None
-        elif target is not None and target != identifier and target in present:
+        elif (
+            target is not None
+            and target != identifier
+            and (target in present or (target in spelled and not finding.own and finding.rescued))
+        ):
             left_alone[identifier], target = None, None
         elif finding.rescued and target is not None:
             rescued[identifier] = target
@@ -291,10 +308,20 @@ def _is_lower_case(identifiers: Sequence[str], findings: Sequence[_Finding]) -> 
 
 
 def count_genes(labels: Sequence[str] | pd.Index, *, catalogue: Catalogue) -> int:
-    """Return how many of ``labels`` are catalogue genes in any form, or Ensembl gene ids."""
+    """Return how many of ``labels`` are catalogue genes in any form, or Ensembl gene ids.
+
+    Numbers that follow each other are those of samples or cells, not Entrez ids.
+    """
     index = _Index(catalogue)
-    known = 0
-    for label in labels:
-        finding = index.find(str(label))
-        known += finding.symbol in index.approved or finding.kind == "ensembl"
-    return known
+    texts = [clean(str(label)) for label in labels]
+    findings = [index.find(text) for text in texts]
+    if _is_numbering(int(strip_version(t)) for t in texts if classify(t) == "entrez"):
+        findings = [finding for finding in findings if finding.kind != "entrez"]
+    return sum(f.symbol in index.approved or f.kind == "ensembl" for f in findings)
+
+
+def _is_numbering(numbers: Iterable[int]) -> bool:
+    distinct = set(numbers)
+    if len(distinct) < _FEWEST_NUMBERED:
+        return False
+    return len(distinct) > (max(distinct) - min(distinct) + 1) / 2

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.catalogue import Catalogue
 from features.errors import CohortError, examples
+from features.gene_ids import refuse_foreign
 from features.genes import GeneTable, count_genes
 from pipelines.text_tables import EMPTY_CELLS, read_text_table
 
@@ -130,6 +131,11 @@ def _orientation(
             )
         return asked, f"{asked} (stated)"
     if in_rows == in_columns == 0:
+        for labels in (rows, columns):
+            try:
+                refuse_foreign(labels)
+            except CohortError as error:
+                raise CohortError(f"{path}: {error}") from error
         raise CohortError(
             f"{path}: no known gene in the rows (first: {examples(rows)}) or columns (first: "
             f"{examples(columns)}); genes are human symbols such as CD274 or B2M, of any age, "
@@ -226,6 +232,7 @@ def read_gene_table(path: Path) -> GeneTable:
         The file is missing or lacks the columns.
     """
     table = read_clinical(path)
+    table = table.mask(table.isin(EMPTY_CELLS), "")
     columns = {name.lower(): name for name in table.columns}
     ids = {name: columns[name] for name in ("ensembl_id", "entrez_id") if name in columns}
     if "symbol" not in columns or not ids:

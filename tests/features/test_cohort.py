@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from features import cohort as cohort_module
 from features.catalogue import Catalogue
 from features.cohort import (
     TARGET_SUM,
@@ -15,6 +16,7 @@ from features.cohort import (
     check_cohort,
     cohort_facts,
     dense_expression,
+    is_gene_scaled_cohort,
 )
 from features.errors import CohortError, examples
 
@@ -42,6 +44,44 @@ def test_a_sparse_cohort_is_checked_like_a_dense_one(make_cohort: MakeCohort) ->
     stored = ad.AnnData(sparse.csr_matrix(dense.X), obs=dense.obs, var=dense.var)
     np.testing.assert_array_equal(dense_expression(stored), dense.X)
     assert check_cohort(stored) == check_cohort(dense)
+
+
+SPOILT: dict[str, tuple[tuple[int | slice, int | slice], float]] = {
+    "sound": ((0, 0), 1.0),
+    "negative": ((0, 0), -0.25),
+    "infinite": ((0, 0), np.inf),
+    "minus infinity": ((0, 0), -np.inf),
+    "linear": ((0, 0), 14.0),
+    "no expression": ((2, slice(None)), 0.0),
+    "one value": ((2, slice(None)), 3.2),
+    "not measured": ((2, 3), np.nan),
+    "a sample not measured": ((2, slice(None)), np.nan),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
+def test_a_sparse_cohort_has_the_faults_of_a_dense_one_and_stays_sparse(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch, spoilt: str, kind: str
+) -> None:
+    dense = make_cohort(6)
+    place, value = SPOILT[spoilt]
+    dense.X[place] = value
+    stored = ad.AnnData(getattr(sparse, kind)(dense.X), obs=dense.obs, var=dense.var)
+    expected = check_cohort(dense)
+    assert bool(expected.faults) == (spoilt not in ("sound", "not measured"))
+    if not np.isnan(value):
+        monkeypatch.setattr(cohort_module, "dense_expression", None)
+    assert check_cohort(stored) == expected
+
+
+def test_zeros_that_a_sparse_cohort_stores_are_zeros(make_cohort: MakeCohort) -> None:
+    dense = make_cohort(6)
+    stored = ad.AnnData(sparse.csr_matrix(dense.X), obs=dense.obs, var=dense.var)
+    for row in (1, 4):
+        stored.X.data[stored.X.indptr[row] : stored.X.indptr[row + 1]] = 0.0
+    expected = ("samples with no expressed gene: synthetic_s1, synthetic_s4",)
+    assert check_cohort(stored).faults == expected
 
 
 def test_the_check_changes_nothing(make_cohort: MakeCohort) -> None:
@@ -131,13 +171,62 @@ def test_unknown_gene_ids_are_a_fault_that_names_them(make_cohort: MakeCohort) -
     assert "(its first gene ids: 0, 1, 2, 3, 4 and " in faults
 
 
-def test_ten_catalogue_genes_are_enough(make_cohort: MakeCohort, catalogue: Catalogue) -> None:
+def test_one_catalogue_gene_is_enough_to_know_the_identifiers(
+    make_cohort: MakeCohort, catalogue: Catalogue
+) -> None:
     adata = make_cohort()
     strangers = [f"X{number}" for number in range(adata.n_vars)]
-    adata.var_names = [*catalogue.gene_symbols[:10], *strangers[10:]]
+    adata.var_names = [catalogue.gene_symbols[-1], *strangers[1:]]
     assert faults_of(adata) == ""
-    adata.var_names = [*catalogue.gene_symbols[:9], *strangers[9:]]
-    assert "only 9 of the catalogue's" in faults_of(adata)
+    adata.var_names = strangers
+    assert (
+        f"only 0 of the catalogue's {len(catalogue.gene_symbols)} genes are in the file (its first "
+        "gene ids: X0, X1, X2, X3, X4 and "
+    ) in faults_of(adata)
+    assert "genes are human symbols of any age, Ensembl or Entrez ids" in faults_of(adata)
+
+
+def test_the_genes_of_a_catalogue_of_ones_own_are_looked_for(
+    make_cohort: MakeCohort, catalogue: Catalogue
+) -> None:
+    adata = make_cohort()[:, ["B2M", "BG0001", "BG0002"]].copy()
+    fields = catalogue.model_dump()
+    fields["markers"] = [entry for entry in fields["markers"] if entry["id"] == "tmem92"]
+    fields |= {"drugs": (), "payloads": (), "payload_classes": (), "strategies": ()}
+    own = Catalogue.model_validate(fields)
+    assert "only 0 of the catalogue's 1 genes" in "".join(check_cohort(adata, catalogue=own).faults)
+    assert check_cohort(adata, catalogue=catalogue).faults == ()
+
+
+def scaled_cohort(make_cohort: MakeCohort) -> ad.AnnData:
+    adata = make_cohort()
+    adata.X = 20 * (adata.X - adata.X.mean(axis=0))
+    adata.uns["oncoresist"] = {"unit": "gene_scaled"}
+    return adata
+
+
+def test_values_scaled_per_gene_may_be_negative_and_high_where_their_unit_says_so(
+    make_cohort: MakeCohort,
+) -> None:
+    adata = scaled_cohort(make_cohort)
+    assert is_gene_scaled_cohort(adata)
+    assert faults_of(adata) == ""
+    adata.uns["oncoresist"] = {"unit": "tpm"}
+    assert not is_gene_scaled_cohort(adata)
+    assert "negative values" in faults_of(adata)
+    assert "its highest value is" in faults_of(adata)
+
+
+def test_values_scaled_per_gene_have_the_other_faults(make_cohort: MakeCohort) -> None:
+    for value, fault in (
+        (np.inf, "infinite values"),
+        (np.nan, "no measured gene: synthetic_s2"),
+        (-1.5, "the same value in every gene: synthetic_s2"),
+    ):
+        assert fault in with_values(scaled_cohort(make_cohort), (2, slice(None)), value)
+    below = scaled_cohort(make_cohort)
+    below.X[2] -= below.X[2].max() + 1.0
+    assert faults_of(below) == ""
 
 
 def test_labels_are_asked_for_only_where_they_are_needed(make_cohort: MakeCohort) -> None:

@@ -34,6 +34,15 @@ def test_the_three_outputs_follow_the_contract(demo_run):
     page = (demo_run.scored / "report.html").read_text(encoding="utf-8")
     assert "Research use only" in page
     assert page.count("data:image/png;base64") == 4
+    assert "<h2>Which genes were found</h2>" in page
+
+
+def test_the_gene_report_of_the_scored_cohort_is_full(demo_run, catalogue):
+    report = pd.read_csv(demo_run.scored / "gene_report.csv", index_col="feature")
+    assert list(report.index) == [marker.id for marker in catalogue.markers_of("ici")]
+    assert report["scored"].all()
+    assert report["coverage"].eq(1.0).all()
+    assert report["missing"].isna().all()
 
 
 def test_the_run_holds_what_the_design_names(demo_run, session_store):

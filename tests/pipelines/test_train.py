@@ -1,5 +1,6 @@
 """Training on simulated cohorts: what is refused, what is left out, what a failure leaves."""
 
+import re
 from pathlib import Path
 
 import mlflow
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.catalogue import genes_of
 from features.errors import CohortError, ConfigError
 from pipelines import run_log
 from pipelines.config import ExperimentConfig, load_experiment
@@ -142,6 +144,62 @@ def test_scoring_a_training_cohort_is_told(experiment, cohorts):
     assert [found.in_sample for found in scored] == [True, False]
     assert "was trained on this cohort" in scored[0].notes[0]
     assert loaded.model.facts["held_out"]["cohort"]["model"]["brier"]
+
+
+@pytest.fixture(scope="module")
+def scaled_cohort(cohorts: Path) -> str:
+    """Return the name of the demo's new cohort as z-scores per gene, with its labels."""
+    table = pd.read_csv(cohorts / "demo_log2_tpm.csv.gz", index_col="gene").iloc[:, :100]
+    spread = table.std(axis=1, ddof=0)
+    z = table.sub(table.mean(axis=1), axis=0).div(spread.where(spread > 0, 1.0), axis=0)
+    z.to_csv(cohorts / "demo_scaled.csv")
+    (cohorts / "demo_scaled.yaml").write_text(
+        "name: demo_scaled\nexpression: demo_scaled.csv\nroot: .\n"
+        "clinical: demo_log2_tpm.clinical.csv\n"
+    )
+    return "demo_scaled"
+
+
+def test_a_cohort_scaled_per_gene_is_not_trained_on(experiment, scaled_cohort):
+    stages: list[str] = []
+    config = experiment("demo_counts", "demo_tpm", scaled_cohort)
+    with pytest.raises(ConfigError, match=r"cohorts \['demo_scaled'\] hold values centred or scal"):
+        train(config, config_file=DEMO, progress=stages.append)
+    assert stages == ["reading cohorts"]
+
+
+def test_a_cohort_scaled_per_gene_is_scored_without_calls(experiment, scaled_cohort):
+    config = experiment("demo_counts", "demo_tpm", score=(scaled_cohort,))
+    result = train(config, config_file=DEMO)
+    assert np.isfinite(result.metrics["scored.demo_scaled.auroc"])
+    assert "scored_reference.demo_scaled.auroc" not in result.metrics
+    client = mlflow.MlflowClient()
+    named = "tags.mlflow.runName LIKE '%demo_scaled%'"
+    experiment_id = mlflow.get_experiment_by_name(config.tracking.experiment).experiment_id
+    (child,) = client.search_runs([experiment_id], named)
+    predictions = pd.read_parquet(
+        mlflow.artifacts.download_artifacts(
+            run_id=child.info.run_id, artifact_path="predictions.parquet"
+        )
+    )
+    assert predictions["score_kind"].eq("mean_z").all()
+    assert predictions["call"].eq("uncertain").all()
+    assert predictions["call_reason"].str.contains("scored by mean z").all()
+
+
+def test_a_cohort_to_be_scored_with_too_little_is_refused_before_any_work(
+    experiment, cohorts, catalogue
+):
+    own = genes_of(catalogue.markers_of("ici"))
+    table = pd.read_csv(cohorts / "demo_log2_tpm.csv.gz", index_col="gene")
+    table[~table.index.isin([*own[60:], "C10orf54"])].to_csv(cohorts / "demo_few.csv")
+    (cohorts / "demo_few.yaml").write_text("name: demo_few\nexpression: demo_few.csv\nroot: .\n")
+    stages: list[str] = []
+    config = experiment("demo_counts", "demo_tpm", score=("demo_few",))
+    with pytest.raises(ConfigError, match=r"cohorts\.score: cohort 'demo_few'.*Missing: ") as found:
+        train(config, config_file=DEMO, progress=stages.append)
+    assert stages == ["reading cohorts"]
+    assert set(own[60:]) <= set(re.split(r"[ ;]+", str(found.value).split("Missing: ")[1]))
 
 
 def test_the_signature_of_the_served_model_asks_for_every_feature(experiment):

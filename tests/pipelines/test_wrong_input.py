@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from features.catalogue import default_catalogue
+from features.catalogue import default_catalogue, genes_of
 from pipelines.cli import app
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -118,6 +118,11 @@ def _with_gene(table: pd.DataFrame, value: object) -> pd.DataFrame:
     return changed
 
 
+def _z_scores(table: pd.DataFrame) -> pd.DataFrame:
+    logged = np.log2(table + 1)
+    return logged.sub(logged.mean(axis=1), axis=0).div(logged.std(axis=1, ddof=0), axis=0)
+
+
 def _append(project: Path, file: str, text: str) -> None:
     with (project / file).open("a") as handle:
         handle.write(text)
@@ -195,6 +200,17 @@ def _append(project: Path, file: str, text: str) -> None:
             id="text in a cell",
         ),
         pytest.param(
+            lambda p: _expression(p, _z_scores),
+            r"cohorts \['alpha'\] hold values centred or scaled per gene: ranks within a sample mean "
+            r"nothing there, .*give the values before scaling, or name the cohorts under cohorts\.sc",
+            id="z-scores",
+        ),
+        pytest.param(
+            lambda p: _append(p, "conf/cohorts/alpha.yaml", "unit: gene_scaled\n"),
+            r"cohorts \['alpha'\] hold values centred or scaled per gene",
+            id="stated to be scaled per gene",
+        ),
+        pytest.param(
             lambda p: (p / "data" / "alpha.csv").write_bytes(b"\x89PNG\r\n" + bytes(range(256))),
             r"alpha\.csv is not a text table in UTF-8",
             id="a picture",
@@ -251,6 +267,31 @@ def test_a_wrong_override_is_one_message(
     refused: Callable[..., str], override: str, message: str
 ) -> None:
     refused(*TRAIN, "--set", override, match=message)
+
+
+@pytest.mark.parametrize("change", [pd.DataFrame.copy, _z_scores], ids=["counts", "z-scores"])
+def test_a_cohort_to_be_scored_that_has_too_little_is_refused_before_training(
+    project: Path,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+) -> None:
+    _write_cohort(project, "gamma", seed=9)
+    path = project / "data" / "gamma.csv"
+    catalogue = default_catalogue()
+    missing = genes_of(catalogue.markers_of("ici"))[90:]
+    table = change(pd.read_csv(path, index_col=0))
+    table[~table.index.isin(missing)].to_csv(path)
+    monkeypatch.setattr("pipelines.train.validate", None)
+    message = refused(
+        *TRAIN,
+        "--set",
+        "cohorts.score=[gamma]",
+        match=r"cohorts\.score: cohort 'gamma' .*too little: 90 of \d+ catalogue genes .*; take it "
+        r"out here, and score it with oncoresist score --force$",
+    )
+    listed = message.split("Missing: ")[1].split(";")[0].split()
+    assert set(listed) == set(missing)
 
 
 def test_a_missing_experiment_is_one_message(refused: Callable[..., str]) -> None:
