@@ -124,10 +124,11 @@ class Catalogue(BaseModel):
         """Return the direction of resistance of a marker in a setting under a drug (bulk).
 
         The drug decides over its payload, the payload over its class, any of them over the setting.
-        A transporter alone goes with resistance to the payloads that it carries.
+        In the adc setting a transporter alone goes with resistance to the payloads that it carries.
         """
         payload = next((p for p in self.payloads if drug and p.id == drug.payload), None)
-        if payload and marker.score == "single" and marker.genes[0] in payload.transporters:
+        alone = marker.genes[0] if marker.score == "single" else None
+        if setting == "adc" and payload and alone in payload.transporters:
             return 1
         names = [drug.id if drug else None, payload.id if payload else None]
         names.append(payload.payload_class if payload else None)
@@ -212,10 +213,8 @@ def _build(raw: RawCatalogue, place: Path, packaged: Sequence[RawEntry]) -> Cata
         raise _faulty(place, faults)
     entries = {part: tuple(found) for part, found in parts.items()}
     draft = Catalogue.model_construct(None, version=raw.texts["version"], **entries)
-    # of two entries of one name, the later one is the one to mend
-    where = {(entry.part, entry.name): entry for entry in (*packaged, *raw.entries)}
     faults = [
-        f"{where[p.part, p.name].place()}: {_called(p)}: {p.message}"
+        f"{_to_mend(p, raw.entries, packaged).place()}: {_called(p)}: {p.message}"
         for p in catalogue_problems(draft)
     ]
     if faults:
@@ -225,6 +224,15 @@ def _build(raw: RawCatalogue, place: Path, packaged: Sequence[RawEntry]) -> Cata
     except ValidationError as error:
         lacking = ", ".join(str(fault["loc"][0]) for fault in error.errors())
         raise CatalogueError(f"catalogue {place}: '{lacking}' is missing or empty") from error
+
+
+def _to_mend(problem: Problem, own: Sequence[RawEntry], packaged: Sequence[RawEntry]) -> RawEntry:
+    """Return the entry to mend: the user's own where one takes part, the later of two."""
+    for name in (problem.name, problem.other):
+        for entry in reversed(own):
+            if (entry.part, entry.name) == (problem.part, name):
+                return entry
+    return next(e for e in packaged if (e.part, e.name) == (problem.part, problem.name))
 
 
 def _faulty(place: Path, faults: Sequence[str]) -> CatalogueError:

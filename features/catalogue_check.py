@@ -49,11 +49,12 @@ class Entries(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one entry, by part and name."""
+    """What is wrong with one entry, by part and name, and which other entry takes part in it."""
 
     part: str
     name: str
     message: str
+    other: str = ""
 
 
 def normalised_name(text: str) -> str:
@@ -82,7 +83,7 @@ def catalogue_problems(catalogue: Entries) -> list[Problem]:
 
 def _repeated(catalogue: Entries) -> list[Problem]:
     keyed: list[tuple[str, str, list[tuple[str, object]]]] = [
-        ("genes", "gene symbol", [(g.symbol, g.symbol) for g in catalogue.genes]),
+        ("genes", "gene symbol", [(g.symbol, g.symbol.upper()) for g in catalogue.genes]),
         ("genes", "Ensembl id", [(g.symbol, g.ensembl_id) for g in catalogue.genes]),
         ("genes", "Entrez id", [(g.symbol, g.entrez_id) for g in catalogue.genes]),
         ("sources", "source key", [(s.key, s.key) for s in catalogue.sources]),
@@ -109,26 +110,28 @@ def _twice(part: str, what: str, pairs: Iterable[tuple[str, object]]) -> list[Pr
     for name, value in pairs:
         if value in seen:
             other = "" if seen[value] == name else f" ({seen[value]} and {name})"
-            problems.append(Problem(part, name, f"{what} '{value}' stands twice{other}"))
+            message = f"{what} '{value}' stands twice{other}"
+            problems.append(Problem(part, name, message, other=seen[value]))
         seen.setdefault(value, name)
     return problems
 
 
 def _alias_problems(genes: Sequence[Gene]) -> list[Problem]:
-    symbols = {gene.symbol.upper() for gene in genes}
-    pairs = [(gene.symbol, alias) for gene in genes for alias in gene.aliases]
-    problems = _twice("genes", "alias", pairs)
+    """Return aliases that mean two genes; symbols are compared in capitals, as they are read."""
+    symbols = {gene.symbol.upper(): gene.symbol for gene in genes}
+    pairs = [(gene.symbol, alias.upper()) for gene in genes for alias in gene.aliases]
+    problems = _twice("genes", "alias", list(dict.fromkeys(pairs)))
+    owner = {alias: symbol for symbol, alias in pairs}
     for symbol, alias in pairs:
-        if alias.upper() in symbols:
+        if alias in symbols:
             message = f"alias '{alias}' of {symbol} is an approved symbol itself"
-            problems.append(Problem("genes", symbol, message))
-    known = {alias for _, alias in pairs}
+            problems.append(Problem("genes", symbol, message, other=symbols[alias]))
     for gene in genes:
-        problems += [
-            Problem("genes", gene.symbol, f"'{alias}' is both an alias and an ambiguous one")
-            for alias in gene.ambiguous_aliases
-            if alias in known or alias.upper() in symbols
-        ]
+        for alias in gene.ambiguous_aliases:
+            known = owner.get(alias.upper()) or symbols.get(alias.upper())
+            if known is not None:
+                message = f"'{alias}' is ambiguous here and means {known} there"
+                problems.append(Problem("genes", gene.symbol, message, other=known))
     return problems
 
 
@@ -218,7 +221,7 @@ def _drug_problems(catalogue: Entries) -> list[Problem]:
             name = normalised_name(text)
             if owner.setdefault(name, drug.id) != drug.id:
                 message = f"name '{text}' also means drug '{owner[name]}'"
-                problems.append(Problem("drugs", drug.id, message))
+                problems.append(Problem("drugs", drug.id, message, other=owner[name]))
     return problems
 
 

@@ -30,6 +30,7 @@ DrugRule = Literal["target_antigen", "payload_efflux", "payload_target"]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 SETTINGS: tuple[Setting, ...] = ("ici", "adc", "hcc", "sclc")
+_RESERVED = ("sample_id", "patient_id", "cohort", "base_value", "not_measured")
 SIGN_VALUE: Mapping[str, int] = {"+": 1, "-": -1, "·": 0}
 
 
@@ -120,6 +121,12 @@ class Marker(_Entry):
     """Who says so."""
     note: str = ""
     """What a reader should know."""
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.id in _RESERVED:
+            raise ValueError(f"the outputs have a column '{self.id}'; name the marker otherwise")
+        return self
 
     @model_validator(mode="after")
     def _rule_fits_genes(self) -> Self:

@@ -111,6 +111,7 @@ def file_schema() -> dict[str, Any]:
                 "additionalProperties": reference,
                 **described,
             }
+    properties["version"]["type"] = ["string", "number"]
     properties["section"] = {
         "type": "string",
         "description": "Heading that the file's markers stand under.",
@@ -124,7 +125,7 @@ def file_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "OncoResist catalogue file",
-        "description": "One file of the catalogue. Markers are a list; genes, sources, payload "
+        "description": "A catalogue file of your own. Markers are a list; genes, sources, payload "
         "classes, payloads, drugs, strategies and not_in_expression map a name to its entry.",
         "required": ["version"],
         "dependentRequired": {"markers": ["section"]},

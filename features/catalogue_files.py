@@ -113,7 +113,12 @@ def read_catalogue_files(files: Iterable[Path]) -> RawCatalogue:
         texts |= {key: str(content[key]) for key in _TEXT_PARTS if key in content}
         for part in parts:
             node = next(value for key, value in root.value if key.value == part)
-            entries += _entries(file, part, content, node)
+            try:
+                entries += _entries(file, part, content, node)
+            except RecursionError as error:
+                raise CatalogueError(
+                    f"catalogue file {file}: '{part}' refers to itself by an anchor; write it out"
+                ) from error
     return RawCatalogue(tuple(entries), texts)
 
 
@@ -123,7 +128,8 @@ def _read(file: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
         content = yaml.load(text, Loader=_StrictLoader)
         root = yaml.compose(text, Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        raise CatalogueError(f"catalogue file {file}: cannot be read: {error}") from error
+        hint = ' (signs are quoted: sign: "-")' if isinstance(error, yaml.YAMLError) else ""
+        raise CatalogueError(f"catalogue file {file}: cannot be read: {error}{hint}") from error
     if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
         raise CatalogueError(
             f"catalogue file {file}: expected a mapping; allowed at the top level: "
@@ -152,7 +158,7 @@ def _entries(file: Path, part: str, content: Mapping[str, Any], node: yaml.Node)
     value: Any = content[part]
     listed = part == "markers"
     if not isinstance(value, list if listed else dict):
-        kind = "be a list of entries" if listed else f"map a {name} to its entry"
+        kind = "be a list of entries" if listed else f"map each {name} to its entry"
         raise CatalogueError(f"catalogue file {file}: '{part}' must {kind}")
     pairs = list(enumerate(value, start=1)) if listed else list(dict(value).items())
     nodes = node.value if listed else [child for _, child in node.value]

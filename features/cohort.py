@@ -72,13 +72,18 @@ class CohortReport:
 
 
 def is_sparse(adata: ad.AnnData) -> bool:
-    """Return whether ``X`` is a sparse matrix or array."""
-    return bool(sparse.issparse(adata.X))
+    """Return whether ``X`` is sparse, wholly measured and never negative: zeros are the lowest."""
+    matrix: Any = adata.X
+    if not sparse.issparse(matrix):
+        return False
+    values: Any = getattr(matrix, "data", None)
+    return not (np.isnan(values).any() or np.min(values, initial=0.0) < 0)
 
 
 def dense_expression(adata: ad.AnnData) -> NDArray[np.float64]:
     """Return ``X`` as a dense float64 array (n_samples, n_genes); no copy where it is one."""
-    values: Any = adata.X.toarray() if is_sparse(adata) else adata.X
+    matrix: Any = adata.X
+    values: Any = matrix.toarray() if bool(sparse.issparse(matrix)) else matrix
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
@@ -176,7 +181,7 @@ def _sample_ranges(
     adata: ad.AnnData,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """Return lowest and highest value (NaN where there is none) and measured genes per sample."""
-    if is_sparse(adata) and not np.isnan(adata.X.data).any():
+    if is_sparse(adata):
         low, high = (adata.X.min(axis=1), adata.X.max(axis=1))
         genes = np.full(adata.n_obs, adata.n_vars)
         return low.toarray().ravel().astype(float), high.toarray().ravel().astype(float), genes

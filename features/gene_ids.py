@@ -8,6 +8,7 @@ from features.errors import CohortError, examples
 
 __all__ = [
     "IdKind",
+    "as_typed",
     "classify",
     "clean",
     "date_symbols",
@@ -111,6 +112,11 @@ def date_symbols(identifier: str) -> tuple[str, ...]:
     if month == "DEC" and day == 1:
         return ("DELEC1", "BHLHE40")
     return (f"{month}{day}",)
+
+
+def as_typed(name: str) -> bool:
+    """Return whether a name is a month and a number, which no approved symbol is."""
+    return name[:3] in _MONTHS and name[3:].isdigit()
 
 
 def _month_and_day(identifier: str) -> tuple[str, int] | None:

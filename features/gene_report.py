@@ -99,7 +99,7 @@ def build_gene_report(
     needed
         Marker id → genes that its score reads in this cohort.
     originals
-        Symbol → identifier in the file, for every gene of the file.
+        Symbol → identifier in the file, for every gene measured in at least one sample.
     scored
         Marker id → whether any sample has a score.
     notes
@@ -114,7 +114,7 @@ def build_gene_report(
         lacking = [gene for gene in genes if gene not in originals]
         note = notes.get(marker.id, "")
         if not scored[marker.id] and not note:
-            note = f"not scored: at least {min_coverage:.0%} of its genes are needed"
+            note = f"not scored: {_reason(marker, originals, min_coverage)}"
         rows[marker.id] = {
             "name": marker.name,
             "genes": len(genes),
@@ -131,6 +131,19 @@ def build_gene_report(
         {gene: originals[gene] for gene in wanted if gene in originals},
         tuple(gene for gene in wanted if gene not in originals),
     )
+
+
+def _reason(marker: Marker, originals: Mapping[str, str], min_coverage: float) -> str:
+    """Return why a marker has no score."""
+    if marker.score == "lower_of_two":
+        return "both genes are needed"
+    lacking = [gene for gene in marker.minus_genes if gene not in originals]
+    if lacking and len(marker.minus_genes) - len(lacking) < min_coverage * len(marker.minus_genes):
+        return f"at least {min_coverage:.0%} of the genes that are subtracted are needed"
+    found = sum(gene in originals for gene in marker.genes)
+    if marker.over and found >= min_coverage * len(marker.genes):
+        return f"{marker.over}, which is subtracted, is not scored"
+    return f"at least {min_coverage:.0%} of its genes are needed"
 
 
 def _named(symbol: str, original: str) -> str:

@@ -100,11 +100,10 @@ def normalise(
 
 
 def _zeros_stay(adata: ad.AnnData, finding: UnitFinding) -> bool:
-    """Return whether ``X`` is sparse, wholly measured, and its zeros are zeros when linear."""
-    if not is_sparse(adata) or np.isnan(adata.X.data).any():
-        return False
-    return finding.unit in ("counts", "tpm", "ln_tpm") or (
-        finding.unit == "log2_tpm" and finding.pseudocount == 1.0
+    """Return whether ``X`` is sparse and its zeros are zeros when linear."""
+    return is_sparse(adata) and (
+        finding.unit in ("counts", "tpm", "ln_tpm")
+        or (finding.unit == "log2_tpm" and finding.pseudocount == 1.0)
     )
 
 

@@ -141,8 +141,9 @@ def gene_z_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     vary is 0.
     """
     mean, spread = mean_and_spread(values)
-    z = (values - mean) / np.where(spread > 0, spread, 1.0)
-    return np.where(np.isfinite(values) & (spread <= 0), 0.0, z)
+    constant = np.fmax.reduce(values, axis=0) == np.fmin.reduce(values, axis=0)
+    z = (values - mean) / np.where(constant | (spread <= 0), 1.0, spread)
+    return np.where(np.isfinite(values) & constant, 0.0, z)
 
 
 def score_markers(

@@ -12,7 +12,8 @@ from features.catalogue_entries import DrugRule
 
 __all__ = ["DrugGenes", "DrugTable", "Therapy"]
 
-_JOINED = re.compile(r"\s*(?:\+/-|\+|;|/|\bplus\b|\band\b|\bwith\b)\s*", re.IGNORECASE)
+_JOINED = re.compile(r"\s*(?:\+/-|[+;/&|]|\bplus\b|\band\b|\bwith\b)\s*", re.IGNORECASE)
+_BRACKETED = re.compile(r"^(?P<name>[^()]+?)\s*\((?P<also>[^()]+)\)$")
 _LISTED = re.compile(r"\s*[,:]\s*")
 """A comma or a colon also stands inside chemical names: it parts drugs only where all are known."""
 
@@ -87,7 +88,7 @@ class DrugTable:
         written = "" if pd.isna(text) else str(text).strip()  # type: ignore[call-overload]
         if not written or written.casefold() in ("nan", "none", "na", "n/a", "unknown"):
             return Therapy("", None, "no drug is stated")
-        whole = self._drugs.get(normalised_name(written))
+        whole = self._named(written)
         if whole is not None:
             return Therapy(written, whole)
         named = {
@@ -98,15 +99,20 @@ class DrugTable:
         }
         known = list({drug.id: drug for drug in named.values() if drug is not None}.values())
         aimed = [drug for drug in known if drug.payload or drug.target_antigens]
+        strangers = [part for part, drug in named.items() if drug is None]
+        if not known:
+            return Therapy(written, None, f"drug '{written}' is not in the drug table")
         if len(aimed) > 1:
             listed = " and ".join(drug.name for drug in aimed)
             return Therapy(written, None, f"'{written}' names {listed}: which decides is not told")
-        if not known:
-            return Therapy(written, None, f"drug '{written}' is not in the drug table")
-        strangers = [part for part, drug in named.items() if drug is None]
-        chosen = (aimed or known)[0]
+        if not aimed and len(known) == 1 and not strangers:
+            return Therapy(written, known[0])
+        if not aimed or (strangers and not aimed[0].target_antigens):
+            unknown = f" ({', '.join(strangers)} is not in the drug table)" if strangers else ""
+            note = f"'{written}' names no conjugate or payload that is known{unknown}"
+            return Therapy(written, None, note)
         left = f"; not in the drug table: {', '.join(strangers)}" if strangers else ""
-        return Therapy(written, chosen, f"'{written}' is taken as {chosen.name}{left}")
+        return Therapy(written, aimed[0], f"'{written}' is taken as {aimed[0].name}{left}")
 
     def find_all(self, texts: Iterable[object]) -> dict[object, Therapy]:
         """Return what each distinct text means."""
@@ -136,7 +142,13 @@ class DrugTable:
         )
 
     def _named(self, text: str) -> Drug | None:
-        return self._drugs.get(normalised_name(text))
+        """Return the drug of a name, or of a name with another of its names in brackets."""
+        found = self._drugs.get(normalised_name(text))
+        bracketed = _BRACKETED.match(text.strip())
+        if found is None and bracketed:
+            name, also = (self._drugs.get(normalised_name(part)) for part in bracketed.groups())
+            found = name if name is also else None
+        return found
 
     def _listed(self, text: str) -> list[str]:
         """Return the drugs of a list, or the text as one where any of them is unknown."""

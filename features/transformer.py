@@ -1,7 +1,7 @@
 """MarkerFeatures: from a cohort's expression to a table of named, documented features."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import anndata as ad
 import numpy as np
@@ -130,13 +130,23 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         return self._table(self._score(X).coverage, X)
 
     def gene_coverage(self, X: ad.AnnData) -> "pd.Series[float]":
-        """Return the share of the features' genes that is measured in each sample."""
-        genes = pd.Index(self._genes_needed(X))
-        found = X[:, X.var_names.isin(genes)]
-        measured: Any = found.n_vars
-        if not is_sparse(X):
-            measured = np.isfinite(dense_expression(found)).sum(axis=1)
-        return pd.Series(measured / len(genes), index=X.obs_names, name="gene_coverage")
+        """Return the share of the features' genes that is measured in each sample.
+
+        Of the features that know the drug, the genes of the sample's own drug count.
+        """
+        fixed = genes_of(self._markers())
+        own: list[tuple[str, ...]] = [()] * X.n_obs
+        for chosen in self._chosen_by_drug(X).values():
+            own = [
+                (*genes, *drug.plus, *drug.minus) for genes, drug in zip(own, chosen, strict=True)
+            ]
+        share = np.empty(X.n_obs)
+        for further in dict.fromkeys(own):
+            rows = np.array([genes == further for genes in own])
+            needed = pd.Index(dict.fromkeys((*fixed, *further)))
+            found = X[rows, X.var_names.isin(needed)]
+            share[rows] = np.isfinite(dense_expression(found)).sum(axis=1) / len(needed)
+        return pd.Series(share, index=X.obs_names, name="gene_coverage")
 
     def background_coverage(self, X: ad.AnnData) -> float:
         """Return the share of the background's genes that the cohort's file has."""
@@ -146,7 +156,9 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
     def gene_report(self, X: ad.AnnData) -> GeneReport:
         """Return which genes a cohort has, under which name, and which features it can give."""
         scores = self._table(self._score(X).scores, X)
-        originals = X.var.get("original_id", pd.Series(X.var_names, index=X.var_names))
+        wanted = X[:, X.var_names.isin(pd.Index(self._genes_needed(X)))]
+        wanted = wanted[:, np.isfinite(dense_expression(wanted)).any(axis=0)]
+        named = wanted.var.get("original_id", pd.Series(wanted.var_names, index=wanted.var_names))
         markers = {marker.id: marker for marker in self._markers()}
         chosen = self._chosen_by_drug(X)
         needed, notes = {}, {}
@@ -162,7 +174,7 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         return build_gene_report(
             list(markers.values()),
             needed=needed,
-            originals=dict(zip(X.var_names.astype(str), originals.astype(str), strict=True)),
+            originals=dict(zip(wanted.var_names.astype(str), named.astype(str), strict=True)),
             scored={str(name): bool(scores[name].notna().any()) for name in scores},
             notes=notes,
             min_coverage=self.min_coverage,

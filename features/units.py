@@ -19,7 +19,10 @@ _SHARED_FLOOR = 1e-3
 """Share of values that sit on the minimum when it stands for 'not detected'."""
 _CENTRED_RATIO = 0.2
 _FEWEST_FOR_MEANS = 3
-"""Fewest samples whose mean per gene says whether genes are centred."""
+"""Fewest samples, and genes, whose variances say whether genes are centred."""
+_BETWEEN_GENES = 1.0
+"""Variance between genes over that within: above 2.2 in the real cohorts, three samples included;
+below 0.9 in their z-scores."""
 
 _NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
@@ -28,7 +31,8 @@ _SCALED_SHARE = 1 / 3
 """Share of genes of one and the same spread: at least 0.54 in the scaled files of the real cohorts,
 at most 0.10 in the others."""
 _FEWEST_FOR_SPREADS = 20
-_CENTRED = "centred per gene (means over the samples are near zero)"
+_CENTRED = "centred per gene (genes differ less than samples do)"
+_CLIPPED = "centred per gene (clipped alike below and above zero)"
 _SCALED = "scaled per gene (genes share one highest value, or one spread)"
 
 _MEANING: dict[str, str] = {
@@ -83,10 +87,10 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
 
     Notes
     -----
-    ``gene_scaled`` is told by its evidence: genes whose means over the samples are near zero
-    against their spread, values spread around zero without a floor, most genes reaching the same
-    highest value, or many genes having one and the same spread. Ranks within a sample mean nothing
-    there.
+    ``gene_scaled`` is told by its evidence: negative values with genes that differ less from each
+    other than samples do within a gene, values spread around zero without a floor or clipped alike
+    on both sides, most genes reaching the same highest value, or many genes having one and the
+    same spread. Ranks within a sample mean nothing there.
     Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
     if np.isposinf(values).any():
@@ -105,12 +109,13 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
     if high > _LOG_SCALE_MAXIMUM:
-        if low < 0 and values.shape[0] >= _FEWEST_FOR_MEANS and _is_centred(values):
+        if low < 0 and _genes_differ_little(values):
             return UnitFinding("gene_scaled", 0.0, f"{seen}: {_CENTRED}")
         if low < 0:
             raise CohortError(
                 f"expression holds negative values on a linear scale ({seen}); "
-                "give counts, TPM or their logarithm"
+                "give counts, TPM or their logarithm, or state unit: gene_scaled for values that "
+                "were centred or scaled per gene"
             )
         totals = np.nansum(values, axis=1)
         return UnitFinding("tpm", 0.0, f"{seen}, median sample total {np.median(totals):.4g}")
@@ -160,15 +165,18 @@ def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
 def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> str:
     """Return the evidence that values are centred or scaled per gene, else an empty text.
 
-    ``values`` is (n_samples, n_genes); ``floor_share`` is the share of values on the lowest one. A
-    floor of undetected genes speaks against z-scores, but clipped z-scores share one too, and
-    enough samples tell them by their means.
+    ``values`` is (n_samples, n_genes); ``floor_share`` is the share of values on the lowest one: a
+    floor of undetected genes speaks against z-scores where nothing else decides.
     """
-    lowest = np.nanmin(values, initial=np.inf)
-    floorless = floor_share < _SHARED_FLOOR
-    if lowest < 0 and (floorless or values.shape[0] >= _FEWEST_FOR_MEANS):
+    lowest, highest = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+    if lowest < 0:
+        if np.isclose(lowest, -highest) and np.sum(values == lowest) > 1 < np.sum(
+            values == highest
+        ):
+            return _CLIPPED
+        floorless = floor_share < _SHARED_FLOOR
         around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
-        if _is_centred(values) or (floorless and around_zero):
+        if _genes_differ_little(values) or (floorless and around_zero):
             return _CENTRED
     return _SCALED if _is_scaled_per_gene(values) else ""
 
@@ -188,18 +196,16 @@ def _is_scaled_per_gene(values: NDArray[np.float64]) -> bool:
     return bool(varying.sum() >= _FEWEST_FOR_SPREADS and alike.mean() > _SCALED_SHARE)
 
 
-def _is_centred(values: NDArray[np.float64]) -> bool:
+def _genes_differ_little(values: NDArray[np.float64]) -> bool:
+    """Return whether genes differ less from each other than samples differ within a gene.
+
+    So it is once each gene was centred, in any subset of its samples; not so in expression.
+    """
     measured = values[:, np.isfinite(values).all(axis=0)]
-    if values.shape[0] < _FEWEST_FOR_MEANS:
-        return bool(abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values))
-    if measured.shape[1] == 0:
+    if measured.shape[0] < _FEWEST_FOR_MEANS or measured.shape[1] < _FEWEST_FOR_MEANS:
         return False
-    spread = measured.std(axis=0)
-    varying = spread > 0
-    if not varying.any():
-        return False
-    ratio = np.abs(measured.mean(axis=0)[varying]) / spread[varying]
-    return bool(np.median(ratio) < _CENTRED_RATIO)
+    within = float(measured.var(axis=0, ddof=1).mean())
+    return within > 0 and float(measured.mean(axis=0).var()) < _BETWEEN_GENES * within
 
 
 def _negative_counts(finite: NDArray[np.float64]) -> CohortError:

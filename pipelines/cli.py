@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -43,6 +44,9 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     app()
 
@@ -86,7 +90,7 @@ def score(
 ) -> None:
     """Score a cohort: predictions, attributions and a report."""
     with user_errors():
-        from features.catalogue import default_catalogue
+        from features.errors import OncoResistError
         from pipelines.config import project_folder, tracking_uri
         from pipelines.files import require_folder
         from pipelines.named_cohort import ingest_named
@@ -104,10 +108,12 @@ def score(
             cohort=cohort,
             name=name,
         )
-        ingested = read()
-        loaded = load_model(model)
-        if loaded.model.catalogue != default_catalogue():  # it may know further genes
-            ingested = read(catalogue=loaded.model.catalogue)
+        try:
+            loaded = load_model(model)
+        except OncoResistError:
+            read()  # what is wrong with the cohort is told first
+            raise
+        ingested = read(catalogue=loaded.model.catalogue)
         scored = score_cohort(
             loaded.model,
             ingested,

@@ -15,8 +15,8 @@ INTERRUPTED = 130
 
 
 def say(text: str) -> None:
-    """Print text as it is: nothing highlighted, nothing wrapped, nothing read as markup."""
-    OUT.print(text, highlight=False, soft_wrap=True, markup=False)
+    """Print text as it is: nothing highlighted, wrapped, expanded or read as markup."""
+    typer.echo(text)
 
 
 @contextmanager

@@ -1,16 +1,16 @@
 """The catalogue as pages to read: rows for a list, a page for a marker, docs/catalogue.md."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jinja2
 
-from features.catalogue import Catalogue, Citation, Marker
+from features.catalogue import Catalogue, Citation, Drug, Marker
 from features.catalogue_entries import SETTINGS
-from features.errors import ConfigError
+from features.errors import ConfigError, examples
 from features.genes import translate_genes
-from features.therapy import DrugTable, Therapy
+from features.therapy import DrugGenes, DrugTable, Therapy
 
 __all__ = ["catalogue_page", "marker_page", "marker_rows", "require_mechanism"]
 
@@ -89,8 +89,17 @@ def _mend(catalogue: Catalogue, asked: str) -> str:
     """Return what an id that no marker has may have meant: a gene's markers, or a near id."""
     gene = translate_genes([asked], catalogue=catalogue).symbols[0]
     holding = [m.id for m in catalogue.markers if gene in m.genes + m.minus_genes]
-    if holding:
-        return f"gene {gene} is read by {', '.join(holding)}"
+    by_drug = [
+        f"{rule} under {drug.name}"
+        for rule, drug, genes in _drug_genes(catalogue)
+        if gene in genes.plus + genes.minus
+    ]
+    if holding or by_drug:
+        return f"gene {gene} is read by {examples([*holding, *by_drug])}"
+    drug = DrugTable(catalogue).find(asked).drug
+    if drug is not None:
+        rules = [rule for rule, other, genes in _drug_genes(catalogue) if other is drug]
+        return f"drug {drug.name} chooses the genes of {', '.join(rules) or 'no feature'}"
     near = difflib.get_close_matches(asked, catalogue.marker_ids, n=3)
     return f"did you mean {', '.join(near)}?" if near else "oncoresist markers list has them all"
 
@@ -125,6 +134,7 @@ def _context(catalogue: Catalogue, marker: Marker) -> dict[str, object]:
         "genes": [genes[symbol] for symbol in symbols],
         "rule": rule.format(over=marker.over),
         "signs": signs,
+        "signs_under": _signs_under(catalogue, marker),
         "settings": [name for name in SETTINGS if name in marker.settings],
         "grade": _GRADES[marker.evidence],
         "sources": _cited(catalogue, marker.sources),
@@ -136,18 +146,36 @@ def _context(catalogue: Catalogue, marker: Marker) -> dict[str, object]:
     }
 
 
+def _drug_genes(catalogue: Catalogue) -> Iterator[tuple[str, Drug, DrugGenes]]:
+    """Yield marker, drug and the genes that the drug chooses for it, where it chooses any."""
+    table = DrugTable(catalogue)
+    for marker in catalogue.markers:
+        for drug in catalogue.drugs if marker.by_drug else ():
+            genes = table.genes(marker.by_drug, Therapy(drug.name, drug))  # type: ignore[arg-type]
+            if genes.plus or genes.minus:
+                yield marker.id, drug, genes
+
+
 def _drug_rows(catalogue: Catalogue, marker: Marker) -> list[tuple[str, str]]:
     """Return drug and chosen genes, for a marker whose genes the drug chooses."""
-    if marker.by_drug is None:
-        return []
-    table = DrugTable(catalogue)
     rows = []
-    for drug in catalogue.drugs:
-        chosen = table.genes(marker.by_drug, Therapy(drug.name, drug))
-        if chosen.plus or chosen.minus:
-            minus = f" minus {' '.join(chosen.minus)}" if chosen.minus else ""
-            rows.append((drug.name, f"{' '.join(chosen.plus)}{minus}".strip()))
+    for name, drug, genes in _drug_genes(catalogue):
+        if name == marker.id:
+            minus = f" minus {' '.join(genes.minus)}" if genes.minus else ""
+            rows.append((drug.name, f"{' '.join(genes.plus)}{minus}".strip()))
     return rows
+
+
+def _signs_under(catalogue: Catalogue, marker: Marker) -> dict[str, list[str]]:
+    """Return the drugs under which a marker has another sign than its setting, by that sign."""
+    text = {1: "+", -1: "-", 0: "·"}
+    found: dict[str, list[str]] = {}
+    for setting in marker.settings:
+        for drug in catalogue.drugs:
+            sign = catalogue.sign_under(marker, setting=setting, drug=drug)
+            if sign != marker.signed(setting):
+                found.setdefault(f"{setting} {text[sign]}", []).append(drug.name)
+    return found
 
 
 def _cited(catalogue: Catalogue, citations: Sequence[Citation]) -> list[tuple[str, str, str]]:

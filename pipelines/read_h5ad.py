@@ -45,14 +45,15 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     if adata.X is None:
         raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
     refuse_repeated_samples([str(name) for name in adata.obs_names], path)
-    if not count_genes(adata.var_names, catalogue=catalogue) and count_genes(
+    genes = _gene_names(adata)
+    if not count_genes(genes, catalogue=catalogue, numbers=True) and count_genes(
         adata.obs_names, catalogue=catalogue
     ):
         raise CohortError(f"{path} has genes in obs and samples in var; write adata.T instead")
     values = pd.DataFrame(
         dense_expression(adata),
         index=adata.obs_names.astype(object),
-        columns=adata.var_names.astype(object),
+        columns=pd.Index(genes, dtype=object),
     )
     lengths = None
     if "length" in adata.var:
@@ -65,9 +66,22 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     return ExpressionTable(values, lengths, way, known, _own_gene_table(adata)), clinical
 
 
+def _gene_names(adata: ad.AnnData) -> list[str]:
+    """Return the gene identifiers: the index of ``var``, or its symbols where that is numbers."""
+    column = _symbol_column(adata)
+    numbers = all(str(name).isdigit() for name in adata.var_names)
+    if column is None or not numbers:
+        return [str(name) for name in adata.var_names]
+    return [str(name) for name in adata.var[column]]
+
+
+def _symbol_column(adata: ad.AnnData) -> str | None:
+    return next((name for name in _SYMBOL_COLUMNS if name in adata.var), None)
+
+
 def _own_gene_table(adata: ad.AnnData) -> GeneTable | None:
     """Return the symbols that ``var`` gives for its index of ids, None where it gives none."""
-    column = next((name for name in _SYMBOL_COLUMNS if name in adata.var), None)
+    column = _symbol_column(adata)
     if column is None:
         return None
     symbols, ids = adata.var[column].astype(object).fillna("").astype(str), adata.var_names

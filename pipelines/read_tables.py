@@ -11,7 +11,7 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.errors import CohortError, examples
 from features.gene_ids import refuse_foreign
-from features.genes import GeneTable, count_genes
+from features.genes import GeneTable, count_genes, is_numbering
 from pipelines.text_tables import EMPTY_CELLS, read_text_table
 
 __all__ = [
@@ -75,13 +75,14 @@ def read_expression(
         sample id, or its genes are not recognised.
     """
     frame, names = read_text_table(path, text=False)
+    frame, names = _without_row_numbers(frame, names, catalogue)
     frame, names, lengths = _take_annotation(frame, names)
     if frame.empty or len(names) < 2:
         raise CohortError(
             f"{path} is empty: {len(frame)} rows × {len(names) - 1} columns of expression (a tab, "
             "a comma or a semicolon separates columns)"
         )
-    rows = frame[0].tolist()
+    rows = frame.iloc[:, 0].tolist()
     way, found = _orientation(orientation, rows, names[1:], catalogue, path)
     numbers = _numbers(frame.iloc[:, 1:], rows=rows, columns=names[1:], path=path)
     if way == "genes_in_rows":
@@ -102,6 +103,19 @@ def read_expression(
     return ExpressionTable(table, lengths, found)
 
 
+def _without_row_numbers(
+    frame: pd.DataFrame, names: Sequence[str], catalogue: Catalogue
+) -> tuple[pd.DataFrame, list[str]]:
+    """Take out a first column of row numbers where the second one holds the genes."""
+    numbered = len(names) > 2 and is_numbering(frame.iloc[:, 0].astype(str).tolist())
+    if numbered and not _is_number(frame.dtypes.iloc[1]):
+        second = frame.iloc[:, 1].astype(str)
+        if count_genes(second.tolist(), catalogue=catalogue):
+            kept = frame.iloc[:, 1:]
+            return kept.set_axis(range(kept.shape[1]), axis=1), list(names[1:])
+    return frame, list(names)
+
+
 def _take_annotation(
     frame: pd.DataFrame, names: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str], "pd.Series[float] | None"]:
@@ -117,8 +131,11 @@ def _take_annotation(
 def _orientation(
     asked: Orientation, rows: list[str], columns: list[str], catalogue: Catalogue, path: Path
 ) -> tuple[str, str]:
-    in_rows = count_genes(rows, catalogue=catalogue)
-    in_columns = count_genes(columns, catalogue=catalogue)
+    in_rows, in_columns = (count_genes(axis, catalogue=catalogue) for axis in (rows, columns))
+    if in_rows == in_columns == 0:  # numbers alone, then: Entrez ids
+        in_rows, in_columns = (
+            count_genes(axis, catalogue=catalogue, numbers=True) for axis in (rows, columns)
+        )
     if asked != "auto":
         there, elsewhere = in_rows, in_columns
         if asked == "samples_in_rows":
@@ -131,11 +148,10 @@ def _orientation(
             )
         return asked, f"{asked} (stated)"
     if in_rows == in_columns == 0:
-        for labels in (rows, columns):
-            try:
-                refuse_foreign(labels)
-            except CohortError as error:
-                raise CohortError(f"{path}: {error}") from error
+        try:
+            refuse_foreign(max(rows, columns, key=len))
+        except CohortError as error:
+            raise CohortError(f"{path}: {error}") from error
         raise CohortError(
             f"{path}: no known gene in the rows (first: {examples(rows)}) or columns (first: "
             f"{examples(columns)}); genes are human symbols such as CD274 or B2M, of any age, "

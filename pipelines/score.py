@@ -152,8 +152,9 @@ def choose_standardisation(
     if is_gene_scaled_cohort(cohort.adata):
         raise CohortError(
             f"cohort '{cohort.name}' holds values centred or scaled per gene: they mean something "
-            f"only within a cohort of at least {min_cohort_size} samples (it has {size}); use "
-            "--standardisation cohort, or give the values before scaling"
+            f"only within a cohort of at least {min_cohort_size} samples (it has {size}); "
+            + ("use --standardisation cohort, or " if size >= min_cohort_size else "")
+            + "give the values before scaling"
         )
     if not cohort.reference_offered and size >= min_cohort_size:
         raise CohortError(

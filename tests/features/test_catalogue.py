@@ -440,8 +440,9 @@ SIGNS_UNDER = [
     ("abcb1", "adc", "belantamab mafodotin", 0),
     ("abcb1", "adc", "trastuzumab", 0),
     ("abcb1", "adc", None, 0),
-    ("abcb1", "sclc", "etoposide", 1),
-    ("abcg2", "sclc", "etoposide", 0),
+    # … of a conjugate: elsewhere the setting decides
+    ("abcb1", "sclc", "etoposide", 0),
+    ("abcb1", "hcc", "doxorubicin", 1),
     ("abcg2", "hcc", "doxorubicin", 1),
     # the whole family is no transporter alone
     ("abc_transporters", "adc", "T-DM1", 0),
@@ -839,15 +840,20 @@ FAULTY_ENTRIES = {
     "Entrez id twice": ("genes.yaml", "567}", "5243}", r"gene 'B2M': Entrez id '5243' stands twi"),
     "Entrez id zero": ("genes.yaml", "567}", "0}", r"line 3: gene 'B2M' entrez_id: .*given: 0"),
     "alias of two": ("genes.yaml", "[TIM3]", "[PGY1]", r"gene 'HAVCR2': alias 'PGY1' stands twice"),
-    # BUG, reported: names are compared in capitals when genes are translated, aliases here are not
     "alias of two in another case": (
         "genes.yaml",
         "[TIM3]",
         "[pgy1]",
-        r"gene 'HAVCR2': alias 'pgy1' stands twice",
+        r"line 4: gene 'HAVCR2': alias 'PGY1' stands twice \(ABCB1 and HAVCR2\)",
     ),
-    "alias approved": ("genes.yaml", "[PGY1]", "[b2m]", r"alias 'b2m' of ABCB1 is an approved"),
-    "alias ambiguous": ("genes.yaml", "[TIM3]", "[MDR1]", r"'MDR1' is both an alias and an ambig"),
+    "symbol in another case": (
+        "genes.yaml",
+        "  PTEN: {",
+        "  b2m: {",
+        r"line 7: gene 'b2m': gene symbol 'B2M' stands twice \(B2M and b2m\)",
+    ),
+    "alias approved": ("genes.yaml", "[PGY1]", "[b2m]", r"alias 'B2M' of ABCB1 is an approved"),
+    "alias ambiguous": ("genes.yaml", "[TIM3]", "[MDR1]", r"'MDR1' is ambiguous here and means H"),
     "symbol repeated inside": (
         "genes.yaml",
         "  ABCB1: {",
@@ -939,6 +945,7 @@ FAULTY_ENTRIES = {
     ),
     "id twice": ("markers.yaml", "id: pd1", "id: b2m", r"line 15: .*'b2m': marker id 'b2m' stands"),
     "id ill-formed": ("markers.yaml", "id: b2m", "id: B2M", r"line 3: marker 'B2M' id: "),
+    "id of a column": ("markers.yaml", "id: b2m", "id: cohort", r"outputs have a column 'cohort'"),
     "id absent": ("markers.yaml", "- id: b2m\n    name", "- name", r"'number 1' id: Field require"),
     "single of two": (
         "markers.yaml",
@@ -1144,7 +1151,7 @@ def test_a_repeated_key_is_refused_with_its_lines(
 
 FAULTY_FILES = {
     "genes null": ("genes.yaml", "genes:\n", r"genes\.yaml: 'genes' is missing or empty"),
-    "genes a list": ("genes.yaml", "genes: [B2M]\n", r"'genes' must map a symbol to its entry"),
+    "genes a list": ("genes.yaml", "genes: [B2M]\n", r"'genes' must map each symbol to its"),
     "gene null": ("genes.yaml", "genes:\n  B2M:\n", r"yaml: gene 'B2M' \(line 2\) is empty"),
     "gene a text": ("genes.yaml", "genes:\n  B2M: 567\n", r"'B2M' \(line 2\) is empty, is not a m"),
     # BUG, reported: ValueError of zip, since a merged mapping has other entries than nodes
@@ -1187,6 +1194,16 @@ FAULTY_FILES = {
     "empty": ("markers.yaml", "", r"expected a mapping; allowed at the top level: version, sectio"),
     "a list": ("genes.yaml", "- B2M\n", r"genes\.yaml: expected a mapping; allowed at the top le"),
     "not YAML": ("genes.yaml", "genes: [B2M\n", r"genes\.yaml: cannot be read: "),
+    "sign without quotes": (
+        "markers.yaml",
+        "section: One\nmarkers:\n  - id: b2m\n    sign: -\n",
+        r'(?s)markers\.yaml: cannot be read: .* \(signs are quoted: sign: "-"\)',
+    ),
+    "anchor within itself": (
+        "markers.yaml",
+        "section: One\nmarkers: &all [{id: b2m, genes: *all}]\n",
+        r"markers\.yaml: 'markers' refers to itself by an anchor; write it out",
+    ),
 }
 
 

@@ -292,7 +292,7 @@ def test_what_repeats_a_packaged_entry_is_refused(refusal: str, entry: str, mess
     assert f"own.yaml, line {line_of(REPEATS, f'  {entry}')}: {message}" in refusal
 
 
-# BUG, reported: KeyError, since the fault is also said of a payload that there is not
+# BUG, reported: StopIteration, since the fault is also said of a payload that there is not
 def test_a_repeated_payload_class_is_refused(write: Write) -> None:
     text = """\
 version: "1"
@@ -304,14 +304,13 @@ payload_classes:
         load_catalogue(write(text))
 
 
-# BUG, reported: the message names the packaged file and gene, which the user cannot mend
 def test_a_gene_named_by_the_alias_of_a_packaged_one_is_refused(write: Write) -> None:
     text = """\
 version: "1"
 genes:
   CD243: {ensembl_id: ENSG00000159840, entrez_id: 7791}
 """
-    with pytest.raises(CatalogueError, match=r"own\.yaml, line 3: gene 'CD243': .*ABCB1"):
+    with pytest.raises(CatalogueError, match=r"own\.yaml, line 3: gene .*'CD243' of ABCB1 is an"):
         load_catalogue(write(text))
 
 
@@ -325,6 +324,13 @@ genes:
             "paraphrase: More.\n",
             "marker 'zyx' sources 0 paraphrase: ",
             id="field deep inside",
+        ),
+        pytest.param(
+            "genes: [ZYX]",
+            "genes:\n      ZYX: 1",
+            "genes:\n      ZYX: 1",
+            "marker 'zyx' genes: ",
+            id="field over several lines",
         ),
         pytest.param(
             "[ZYX]", "[ZYX, 7]", "genes: [ZYX, 7]", "marker 'zyx' genes 1: .*7", id="list item"
@@ -391,6 +397,16 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         CatalogueError, match=rf"catalogue file \S+/{name}: cannot be read: .*No su"
     ):
         load_catalogue(tmp_path / name)
+
+
+# BUG, reported: PyYAML's message has several lines, and says "<unicode string>" for the file
+def test_a_file_that_is_no_yaml_is_refused_in_one_line(write: Write) -> None:
+    text = ALONE.replace('sign: "+"', "sign: -")
+    place = rf"own\.yaml: cannot be read: .*line {line_of(text, 'sign: -')}\b"
+    with pytest.raises(CatalogueError, match=place) as caught:
+        load_catalogue(write(text))
+    assert "\n" not in str(caught.value)
+    assert "<unicode string>" not in str(caught.value)
 
 
 # BUG, reported: OSError, since the path is looked at before it is read

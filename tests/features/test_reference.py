@@ -9,7 +9,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from features.errors import CohortError
-from features.reference import MIN_COHORT_SIZE, ReferenceStandardiser, standardise_in_cohort
+from features.reference import (
+    MIN_COHORT_SIZE,
+    ReferenceStandardiser,
+    mean_and_spread,
+    standardise_in_cohort,
+)
 
 
 def table(n_samples: int = 40, n_features: int = 5, *, seed: int = 0) -> pd.DataFrame:
@@ -113,6 +118,18 @@ def test_standardising_leaves_what_came_in_as_it_was() -> None:
     standardise_in_cohort(features, cohorts=two_cohorts(features))
     ReferenceStandardiser().fit(features).transform(features)
     pd.testing.assert_frame_equal(features, before, check_exact=True)
+
+
+def test_mean_and_spread_are_numpys_over_what_is_measured() -> None:
+    values = table().to_numpy(copy=True)
+    values[3, 1] = values[7:9, 2] = np.nan
+    values[:, 4] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        mean, spread = mean_and_spread(values)
+    np.testing.assert_allclose(mean[:4], np.nanmean(values[:, :4], axis=0), rtol=1e-12)
+    np.testing.assert_allclose(spread[:4], np.nanstd(values[:, :4], axis=0), rtol=1e-12)
+    assert np.isnan([mean[4], spread[4]]).all()
 
 
 def test_the_reference_of_one_cohort_is_its_mean_and_spread() -> None:

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -45,6 +48,37 @@ def test_a_saved_model_is_the_same_and_holds_no_pickle(model_and_cohort, tmp_pat
         )
     assert loaded.catalogue.content_hash() == model.catalogue.content_hash()
     assert {file.suffix for file in (tmp_path / "model").iterdir()} == {".json", ".skops"}
+
+
+@pytest.mark.parametrize("kind", ["rank", "mean_z"])
+def test_a_saved_model_remembers_setting_coverage_and_kind_of_score(
+    model_and_cohort, make_cohort, tmp_path, kind
+):
+    model, _ = model_and_cohort
+    cohort = make_cohort(20)
+    cohort.obs["drug"] = ["T-DM1", "unheard of"] * 10
+    transformer = MarkerFeatures(model.catalogue, 0.7, "adc", kind).fit(cohort)
+    other = replace(model, setting="adc", transformer=transformer)
+    other.save(tmp_path / "model")
+    loaded = ResistanceModel.load(tmp_path / "model")
+    assert loaded.setting == "adc"
+    assert loaded.feature_names == [m.id for m in model.catalogue.markers_of("adc")]
+    found = {**loaded.transformer.get_params(), "catalogue": None}
+    assert found == {**transformer.get_params(), "catalogue": None}
+    assert loaded.transformer.background_ == transformer.background_
+    pd.testing.assert_frame_equal(
+        loaded.transformer.transform(cohort), transformer.transform(cohort), check_exact=True
+    )
+
+
+def test_a_model_of_an_earlier_format_is_refused_with_the_mend(model_and_cohort, tmp_path):
+    model, _ = model_and_cohort
+    model.save(tmp_path)
+    file = tmp_path / "model.json"
+    description = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**description, "format_version": 1}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"model format 1 in .*reads format 2: train the model"):
+        ResistanceModel.load(tmp_path)
 
 
 def test_one_sample_alone_is_scored_as_in_its_batch(model_and_cohort):

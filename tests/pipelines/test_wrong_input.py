@@ -201,8 +201,9 @@ def _append(project: Path, file: str, text: str) -> None:
         ),
         pytest.param(
             lambda p: _expression(p, _z_scores),
-            r"cohorts \['alpha'\] hold values centred or scaled per gene: ranks within a sample mean "
-            r"nothing there, .*give the values before scaling, or name the cohorts under cohorts\.sc",
+            r"cohorts \['alpha'\] hold values centred or scaled per gene: ranks within a sample "
+            r"mean nothing there, .*; give the values before scaling, or name the cohorts under "
+            r"cohorts\.score or cohorts\.exclude$",
             id="z-scores",
         ),
         pytest.param(
