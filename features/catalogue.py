@@ -170,7 +170,11 @@ def load_catalogue(place: Path) -> Catalogue:
         A file is missing, unreadable or repeats a key, or entries break the schema or do not hang
         together: the first twenty are listed, with file and line.
     """
-    if place.is_dir():
+    try:
+        folder = place.is_dir()
+    except OSError:  # a name that no file can have; reading it says why
+        folder = False
+    if folder:
         return _build(_read_folder(place), place, ())
     raw = read_catalogue_files([place])
     extends = raw.texts.get("extends", "packaged")

@@ -98,10 +98,13 @@ def _repeated(catalogue: Entries) -> list[Problem]:
         ("not_in_expression", "not_in_expression entry"),
     ):
         keyed.append((part, what, [(e.id, e.id) for e in getattr(catalogue, part)]))
-    # sign_by_therapy names drugs, payloads and payload classes alike
-    therapies = [c.id for c in catalogue.payload_classes] + [p.id for p in catalogue.payloads]
-    keyed.append(("payloads", "payload or payload class", [(name, name) for name in therapies]))
-    return [p for part, what, pairs in keyed for p in _twice(part, what, pairs)]
+    # sign_by_therapy names payloads and payload classes alike
+    classes = {entry.id for entry in catalogue.payload_classes}
+    both = [p.id for p in catalogue.payloads if p.id in classes]
+    return [
+        *(p for part, what, pairs in keyed for p in _twice(part, what, pairs)),
+        *(Problem("payloads", name, "a payload class has the same name") for name in both),
+    ]
 
 
 def _twice(part: str, what: str, pairs: Iterable[tuple[str, object]]) -> list[Problem]:

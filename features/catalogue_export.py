@@ -99,7 +99,7 @@ def file_schema() -> dict[str, Any]:
         reference = properties[part]["items"]
         entry = schema["$defs"][reference["$ref"].rsplit("/", 1)[-1]]
         given = "section" if part == "markers" else name
-        entry["properties"].pop(given)
+        pattern = entry["properties"].pop(given).get("pattern")
         entry["required"].remove(given)
         described = {"description": properties[part]["description"]}
         if part == "markers":
@@ -109,6 +109,7 @@ def file_schema() -> dict[str, Any]:
                 "type": "object",
                 "minProperties": 1,
                 "additionalProperties": reference,
+                **({"propertyNames": {"pattern": pattern}} if pattern else {}),
                 **described,
             }
     properties["version"]["type"] = ["string", "number"]

@@ -128,14 +128,23 @@ def _read(file: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
         content = yaml.load(text, Loader=_StrictLoader)
         root = yaml.compose(text, Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        hint = ' (signs are quoted: sign: "-")' if isinstance(error, yaml.YAMLError) else ""
-        raise CatalogueError(f"catalogue file {file}: cannot be read: {error}{hint}") from error
+        words = _in_words(error)
+        raise CatalogueError(f"catalogue file {file}: cannot be read: {words}") from error
     if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
         raise CatalogueError(
             f"catalogue file {file}: expected a mapping; allowed at the top level: "
             f"{', '.join([*_TEXT_PARTS, *PARTS])}"
         )
     return content, root
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return (
+            f"{error.problem} (line {error.problem_mark.line + 1}); text that begins with a sign "
+            'is quoted, as in sign: "-"'
+        )
+    return " ".join(str(error).split())
 
 
 def _checked_parts(file: Path, content: Mapping[str, Any]) -> list[str]:
@@ -161,17 +170,20 @@ def _entries(file: Path, part: str, content: Mapping[str, Any], node: yaml.Node)
         kind = "be a list of entries" if listed else f"map each {name} to its entry"
         raise CatalogueError(f"catalogue file {file}: '{part}' must {kind}")
     pairs = list(enumerate(value, start=1)) if listed else list(dict(value).items())
-    nodes = node.value if listed else [child for _, child in node.value]
+    keyed = [(child, child) for child in node.value] if listed else node.value
+    if len(keyed) != len(pairs):
+        raise CatalogueError(f"catalogue file {file}: '{part}' merges entries (<<); write them out")
     inside = "section" if listed else name
     found, faulty = [], []
-    for (key, fields), child in zip(pairs, nodes, strict=True):
+    for (key, fields), (above, child) in zip(pairs, keyed, strict=True):
         label = f"number {key}" if listed else f"'{key}'"
         if not isinstance(fields, dict) or not fields or inside in fields:
-            faulty.append(f"{ENTRY_NAME[part]} {label} (line {child.start_mark.line + 1})")
+            faulty.append(f"{ENTRY_NAME[part]} {label} (line {above.start_mark.line + 1})")
             continue
         own = {"section": content["section"], **fields} if listed else {name: key, **fields}
         called = str(own.get(name, label))
-        found.append(RawEntry(part, called, own, file, _lines(child)))
+        lines = _lines(child) | {(): above.start_mark.line + 1}
+        found.append(RawEntry(part, called, own, file, lines))
     if faulty:
         raise CatalogueError(
             f"catalogue file {file}: {examples(faulty)} is empty, is not a mapping of fields, or "

@@ -73,10 +73,13 @@ def normalise(
     ``layers['counts']`` keeps raw counts. NaN stays NaN: it is a gene not measured, never zero.
     """
     if finding.unit == "gene_scaled":
-        return ad.AnnData(dense_expression(adata), obs=adata.obs.copy(), var=adata.var.copy())
+        values = dense_expression(adata).copy()
+        return ad.AnnData(values, obs=adata.obs.copy(), var=adata.var.copy())
     zeros_stay = _zeros_stay(adata, finding)
     raw: Any = (
-        sparse.csr_matrix(adata.X, dtype=np.float64) if zeros_stay else dense_expression(adata)
+        sparse.csr_matrix(adata.X, dtype=np.float64, copy=True)
+        if zeros_stay
+        else dense_expression(adata)
     )
     values = raw.data if zeros_stay else raw
     lowest = np.nanmin(values, initial=0.0)
@@ -87,12 +90,13 @@ def normalise(
         )
     linear: Any = to_linear(values, finding)
     if zeros_stay:
-        linear = sparse.csr_matrix((linear, raw.indices, raw.indptr), shape=raw.shape)
+        parts = (linear, raw.indices.copy(), raw.indptr.copy())
+        linear = sparse.csr_matrix(parts, shape=raw.shape)
     result = ad.AnnData(X=linear, obs=adata.obs.copy(), var=adata.var.copy())
     quality = sample_quality(result)
     result.obs = result.obs.drop(columns=quality.columns, errors="ignore").join(quality)
     if finding.unit == "counts":
-        result.layers["counts"] = raw
+        result.layers["counts"] = raw if zeros_stay else raw.copy()
         if lengths is not None:
             result = _divide_by_length(result, lengths)
     _normalise_log1p(result)

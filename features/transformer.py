@@ -23,7 +23,7 @@ from features.scoring import (
     score_markers,
 )
 from features.therapy import DrugGenes, DrugTable, Therapy
-from features.units import is_gene_scaled
+from features.units import is_gene_scaled, share_highest_value
 
 __all__ = ["MarkerFeatures"]
 
@@ -277,6 +277,8 @@ def _refuse_gene_scaled(X: ad.AnnData) -> None:
         if lowest < 0:
             floor_share = float(np.mean(values == lowest))
             evidence = is_gene_scaled(values, floor_share=floor_share)
+        elif share_highest_value(values):
+            evidence = "most genes reach one highest value"
     if evidence:
         raise CohortError(
             f"expression is centred or scaled per gene ({evidence}): ranks within a sample mean "

@@ -1,5 +1,6 @@
 """Tell the unit of an expression matrix by evidence, and bring it to a linear scale."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,14 @@ from numpy.typing import NDArray
 
 from features.errors import CohortError, examples
 
-__all__ = ["Unit", "UnitFinding", "detect_unit", "is_gene_scaled", "to_linear"]
+__all__ = [
+    "Unit",
+    "UnitFinding",
+    "detect_unit",
+    "is_gene_scaled",
+    "share_highest_value",
+    "to_linear",
+]
 
 Unit = Literal["counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"]
 
@@ -23,6 +31,9 @@ _FEWEST_FOR_MEANS = 3
 _BETWEEN_GENES = 1.0
 """Variance between genes over that within: above 2.2 in the real cohorts, three samples included;
 below 0.9 in their z-scores."""
+_ABOUT_ZERO = {"logarithm": 0.75, "floor": 0.5, "linear": 0.25}
+"""Furthest that the mean of all values may lie from zero, in standard deviations within genes.
+Three samples of z-scores reach 0.74; a shared floor, or values of a linear scale, ask for more."""
 
 _NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
@@ -109,7 +120,7 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
     if high > _LOG_SCALE_MAXIMUM:
-        if low < 0 and _genes_differ_little(values):
+        if low < 0 and is_gene_scaled(values):
             return UnitFinding("gene_scaled", 0.0, f"{seen}: {_CENTRED}")
         if low < 0:
             raise CohortError(
@@ -159,6 +170,7 @@ def _detect_base(values: NDArray[np.float64], *, seen: str) -> UnitFinding:
         f"{name} {value:.2f}" for name, value in distance.items()
     )
     natural = distance["ln"] < min(distance["log2"], _NEAR_A_MILLION) or on_ten_thousand["ln"]
+    natural = natural and not on_ten_thousand["log2"]
     return UnitFinding("ln_tpm" if natural else "log2_tpm", 1.0, found)
 
 
@@ -176,28 +188,44 @@ def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> 
             return _CLIPPED
         floorless = floor_share < _SHARED_FLOOR
         around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
-        if _genes_differ_little(values) or (floorless and around_zero):
+        about_zero = _ABOUT_ZERO["logarithm" if floorless else "floor"]
+        if highest > _LOG_SCALE_MAXIMUM:
+            return (
+                _CENTRED
+                if floorless and _genes_differ_little(values, _ABOUT_ZERO["linear"])
+                else ""
+            )
+        if _genes_differ_little(values, about_zero) or (floorless and around_zero):
             return _CENTRED
-    return _SCALED if _is_scaled_per_gene(values) else ""
+    return _SCALED if share_highest_value(values) or _share_spread(values) else ""
 
 
-def _is_scaled_per_gene(values: NDArray[np.float64]) -> bool:
-    if values.shape[0] < _FEWEST_FOR_MEANS or values.shape[1] < _FEWEST_FOR_MEANS:
+def share_highest_value(values: NDArray[np.float64]) -> bool:
+    """Return whether most genes that vary reach one and the same highest value."""
+    if min(values.shape) < _FEWEST_FOR_MEANS:
         return False
     with np.errstate(all="ignore"):
         highest, lowest = np.fmax.reduce(values, axis=0), np.fmin.reduce(values, axis=0)
-    varying = highest > lowest
-    if not varying.any():
+    reached = highest[highest > lowest]
+    return reached.size > 0 and bool(np.mean(reached == reached.max()) > 0.5)
+
+
+def _share_spread(values: NDArray[np.float64]) -> bool:
+    """Return whether many genes that vary have one and the same standard deviation."""
+    if min(values.shape) < _FEWEST_FOR_MEANS:
         return False
-    if np.mean(highest[varying] == highest[varying].max()) > 0.5:
-        return True
-    spread = np.nanstd(values[:, varying], axis=0)
-    alike = np.abs(spread / np.median(spread) - 1.0) < _SAME_SPREAD
-    return bool(varying.sum() >= _FEWEST_FOR_SPREADS and alike.mean() > _SCALED_SHARE)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # genes without a value
+        spread = np.nanstd(values, axis=0)
+    varying = spread[spread > 0]
+    if varying.size < _FEWEST_FOR_SPREADS:
+        return False
+    alike = np.abs(varying / np.median(varying) - 1.0) < _SAME_SPREAD
+    return bool(alike.mean() > _SCALED_SHARE)
 
 
-def _genes_differ_little(values: NDArray[np.float64]) -> bool:
-    """Return whether genes differ less from each other than samples differ within a gene.
+def _genes_differ_little(values: NDArray[np.float64], about_zero: float) -> bool:
+    """Return whether genes lie about zero and differ less than samples differ within a gene.
 
     So it is once each gene was centred, in any subset of its samples; not so in expression.
     """
@@ -205,7 +233,9 @@ def _genes_differ_little(values: NDArray[np.float64]) -> bool:
     if measured.shape[0] < _FEWEST_FOR_MEANS or measured.shape[1] < _FEWEST_FOR_MEANS:
         return False
     within = float(measured.var(axis=0, ddof=1).mean())
-    return within > 0 and float(measured.mean(axis=0).var()) < _BETWEEN_GENES * within
+    means = measured.mean(axis=0)
+    near = abs(means.mean()) < about_zero * within**0.5
+    return within > 0 and bool(near) and float(means.var()) < _BETWEEN_GENES * within
 
 
 def _negative_counts(finite: NDArray[np.float64]) -> CohortError:

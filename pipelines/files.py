@@ -49,6 +49,8 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     ConfigError
         The folder cannot be made or written to.
     """
+    if not path.name:
+        raise ConfigError(f"{path} cannot be written: it is a folder; choose another output")
     temporary = path.with_name(f".{path.name}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

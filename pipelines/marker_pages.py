@@ -8,7 +8,7 @@ import jinja2
 
 from features.catalogue import Catalogue, Citation, Drug, Marker
 from features.catalogue_entries import SETTINGS
-from features.errors import ConfigError, examples
+from features.errors import CohortError, ConfigError, examples
 from features.genes import translate_genes
 from features.therapy import DrugGenes, DrugTable, Therapy
 
@@ -87,7 +87,10 @@ def marker_page(catalogue: Catalogue, marker_id: str) -> str:
 
 def _mend(catalogue: Catalogue, asked: str) -> str:
     """Return what an id that no marker has may have meant: a gene's markers, or a near id."""
-    gene = translate_genes([asked], catalogue=catalogue).symbols[0]
+    try:
+        gene = translate_genes([asked], catalogue=catalogue).symbols[0]
+    except CohortError:  # it looks like a gene of another species
+        gene = asked
     holding = [m.id for m in catalogue.markers if gene in m.genes + m.minus_genes]
     by_drug = [
         f"{rule} under {drug.name}"

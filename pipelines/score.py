@@ -142,33 +142,27 @@ def choose_standardisation(
         What was asked, or the only one left, means nothing for this cohort.
     """
     size = cohort.adata.n_obs
-    if asked == "cohort" or (asked == "auto" and size >= min_cohort_size):
-        if size < min_cohort_size:
-            raise CohortError(
-                f"cohort '{cohort.name}' has {size} samples; cohort-relative standardisation needs "
-                f"{min_cohort_size}: use --standardisation reference"
-            )
-        return "cohort"
+    large = size >= min_cohort_size
+    if not cohort.reference_offered and (asked == "reference" or not large):
+        raise CohortError(_only_within(cohort, large=large, min_cohort_size=min_cohort_size))
+    if asked == "cohort" and not large:
+        raise CohortError(
+            f"cohort '{cohort.name}' has {size} samples; cohort-relative standardisation needs "
+            f"{min_cohort_size}: use --standardisation reference"
+        )
+    return "cohort" if asked != "reference" and large else "reference"
+
+
+def _only_within(cohort: IngestedCohort, *, large: bool, min_cohort_size: int) -> str:
+    """Return why a cohort's values mean something only among themselves, and the mend."""
+    what, mend = "raw counts without gene lengths", "give TPM, a Length column or gene_lengths"
     if is_gene_scaled_cohort(cohort.adata):
-        raise CohortError(
-            f"cohort '{cohort.name}' holds values centred or scaled per gene: they mean something "
-            f"only within a cohort of at least {min_cohort_size} samples (it has {size}); "
-            + ("use --standardisation cohort, or " if size >= min_cohort_size else "")
-            + "give the values before scaling"
-        )
-    if not cohort.reference_offered and size >= min_cohort_size:
-        raise CohortError(
-            f"cohort '{cohort.name}' holds raw counts without gene lengths: they cannot be "
-            "compared with the training reference; use --standardisation cohort, or give "
-            "gene_lengths"
-        )
-    if not cohort.reference_offered:
-        raise CohortError(
-            f"cohort '{cohort.name}' holds raw counts without gene lengths: they can only be "
-            f"compared within a cohort of at least {min_cohort_size} samples (it has {size}); give "
-            "TPM, a Length column, or gene_lengths in the cohort's configuration"
-        )
-    return "reference"
+        what, mend = "values centred or scaled per gene", "give the values before scaling"
+    other = "use --standardisation cohort, or " if large else ""
+    return (
+        f"cohort '{cohort.name}' holds {what}: they mean something only within a cohort of at "
+        f"least {min_cohort_size} samples (it has {cohort.adata.n_obs}); {other}{mend}"
+    )
 
 
 def score_cohort(

@@ -277,7 +277,7 @@ def refusal(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("wang:", "source 'wang': DOI '10.32604/or.2025.067592' stands twice (wang_2025 and wang)"),
         ("- {id: b2m", "marker 'b2m': marker id 'b2m' stands twice"),
         ("dxd:", "payload 'dxd': payload 'dxd' stands twice"),
-        ("tubulin:", "payload 'tubulin': payload or payload class 'tubulin' stands twice"),
+        ("tubulin:", "payload 'tubulin': a payload class has the same name"),
         ("trastuzumab:", "drug 'trastuzumab': drug 'trastuzumab' stands twice"),
         ("ours:", "drug 'ours': name 't dm1' also means drug 'trastuzumab_emtansine'"),
         ("radiotherapy:", "strategy 'radiotherapy': strategy 'radiotherapy' stands twice"),
@@ -292,7 +292,7 @@ def test_what_repeats_a_packaged_entry_is_refused(refusal: str, entry: str, mess
     assert f"own.yaml, line {line_of(REPEATS, f'  {entry}')}: {message}" in refusal
 
 
-# BUG, reported: StopIteration, since the fault is also said of a payload that there is not
+# Fixed bug: the fault was also said of a payload that there is not, and ended in a KeyError.
 def test_a_repeated_payload_class_is_refused(write: Write) -> None:
     text = """\
 version: "1"
@@ -349,8 +349,7 @@ genes:
         pytest.param(
             "doi: 10.1000/ours", "doi: ours", "doi: ours", "source 'ours_2026' doi: ", id="source"
         ),
-        # BUG, reported: an entry that a name is mapped to has the line of its first field, one
-        # below its name
+        # Fixed bug: an entry that a name is mapped to had the line of its first field.
         pytest.param(
             "    drug_class: conjugate\n",
             "",
@@ -399,7 +398,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         load_catalogue(tmp_path / name)
 
 
-# BUG, reported: PyYAML's message has several lines, and says "<unicode string>" for the file
+# Fixed bug: PyYAML's message had several lines, and said "<unicode string>" for the file.
 def test_a_file_that_is_no_yaml_is_refused_in_one_line(write: Write) -> None:
     text = ALONE.replace('sign: "+"', "sign: -")
     place = rf"own\.yaml: cannot be read: .*line {line_of(text, 'sign: -')}\b"
@@ -409,7 +408,7 @@ def test_a_file_that_is_no_yaml_is_refused_in_one_line(write: Write) -> None:
     assert "<unicode string>" not in str(caught.value)
 
 
-# BUG, reported: OSError, since the path is looked at before it is read
+# Fixed bug: the path is looked at before it is read, and ended in an OSError.
 def test_a_file_name_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"x: cannot be read: .*too long"):
         load_catalogue(tmp_path / ("x" * 300))

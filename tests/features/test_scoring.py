@@ -226,8 +226,8 @@ def test_a_gene_measured_in_no_sample_has_no_z_score() -> None:
 
 @pytest.mark.parametrize("n_samples", [3, 7, 10, 41])
 def test_a_gene_that_does_not_vary_has_a_z_score_of_zero(n_samples: int) -> None:
-    # Bug: the mean of equal values may differ from them in the last bit, which is no spread; all
-    # samples then get -1 or +1. As in reference.py, a spread within rounding counts as none.
+    # Fixed bug: the mean of equal values may differ from them in the last bit; all samples then got
+    # -1 or +1.
     constants = [0.0, 0.1, 0.7, 1.1, 9.7, -3.3, 1e-9, 12345.678]
     values = np.tile(constants, (n_samples, 1))
     values[1] = NAN

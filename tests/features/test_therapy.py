@@ -438,3 +438,22 @@ def test_the_target_of_each_payload_is_scored_where_it_is_measured(lines: ad.Ann
     tubulin = mean_rank(lines, *BETA_TUBULINS) - 0.5
     for drug in ("T-DM1", "paclitaxel"):
         expect_equal(features_of(with_drugs(lines, drug))["payload_target"], tubulin)
+
+
+@pytest.mark.parametrize(
+    ("text", "drug"),
+    [
+        ("trastuzumab emtansine (T-DM1)", "trastuzumab_emtansine"),
+        ("T-DXd & pertuzumab", "trastuzumab_deruxtecan"),
+        ("Nivolumab (240 mg)", None),
+        ("EV-9 + docetaxel", None),
+        ("EV-9 + pembrolizumab", None),
+        ("nivolumab/ipilimumab", None),
+    ],
+)
+def test_an_unknown_partner_never_hides_a_conjugate(
+    catalogue: Catalogue, text: str, drug: str | None
+) -> None:
+    therapy = DrugTable(catalogue).find(text)
+    assert (therapy.drug and therapy.drug.id) == drug
+    assert therapy.note or drug

@@ -103,7 +103,7 @@ def test_filters_of_a_list_hold_together(run: Run) -> None:
     assert listed(run("list", "--setting", "ici", "--class", "sclc_subtype")) == []
 
 
-# BUG, reported: rich turns the tabs into spaces, so that cut -f and read_csv find one column
+# Fixed bug: rich turned the tabs into spaces, so that cut -f and read_csv found one column.
 def test_a_piped_list_parts_its_columns_by_tabs(run: Run, catalogue: Catalogue) -> None:
     table = pd.read_csv(io.StringIO(run("list").stdout), sep="\t", dtype=str)
     assert list(table.columns) == ["id", "class", "score", "sign", "evidence", "genes"]
@@ -171,13 +171,20 @@ def test_a_page_shows_the_identifiers_of_its_genes(run: Run) -> None:
 def test_a_page_shows_earlier_symbols_and_minus_genes(run: Run) -> None:
     page = run("show", "slfn11_parp").stdout
     assert "  minus SLFN11  ENSG00000172716  Entrez 91607  earlier: FLJ34922" in page
-    assert "under top1: +" in page
-    assert "under dna_damaging: +" in page
 
 
 def test_a_page_shows_the_signs_of_every_setting(run: Run) -> None:
     assert "sign         ici ·, adc ·, hcc +, sclc ·\n" in run("show", "abcb1").stdout
     assert "sclc ·; single cells +\n" in run("show", "exhaustion").stdout
+
+
+def test_a_page_shows_under_which_drugs_the_sign_is_another(run: Run) -> None:
+    assert "adc - under Trastuzumab emtansine\n" in run("show", "slc46a3").stdout
+    page = " ".join(run("show", "slfn11_parp").stdout.split())
+    assert "sclc + under Trastuzumab deruxtecan, " in page
+    assert "Topotecan, " in page
+    assert "Paclitaxel" not in page
+    assert " under " not in run("show", "b2m").stdout.split("Genes")[0]
 
 
 def test_a_page_shows_sources_with_doi_and_paraphrase(run: Run, catalogue: Catalogue) -> None:
@@ -229,6 +236,18 @@ def test_every_marker_has_a_page(catalogue: Catalogue) -> None:
             "error: there is no marker 'MHAM'; gene PTEN is read by survival_signalling, pi3k",
         ),
         ("ENSG00000171862", "error: there is no marker 'ENSG00000171862'; gene PTEN is read by "),
+        ("HER2", "error: there is no marker 'HER2'; gene ERBB2 is read by target_antigen under Tr"),
+        # Fixed bug: these three ended in "the gene identifiers are those of mouse".
+        (
+            "Kadcyla",
+            "error: there is no marker 'Kadcyla'; drug Trastuzumab emtansine chooses the genes of "
+            "target_antigen, payload_efflux, payload_target",
+        ),
+        (
+            "Opdivo",
+            "error: there is no marker 'Opdivo'; drug Nivolumab chooses the genes of no feature",
+        ),
+        ("ENSMUSG00000060802", "error: there is no marker 'ENSMUSG00000060802'; "),
     ],
 )
 def test_an_unknown_marker_is_refused_with_what_was_meant(
@@ -277,7 +296,7 @@ def test_a_missing_folder_for_an_export_is_made(run: Run, tmp_path: Path) -> Non
         ("file/deeper/markers.gmt", r"file is not a folder that can be written to"),
         ("/proc/nowhere/markers.gmt", "cannot be written: "),
         ("folder", "cannot be written: "),
-        # BUG, reported: ValueError, since a folder's own path has no name to put a temporary beside
+        # Fixed bug: a path without a name has none to put a temporary beside, a ValueError.
         (".", "cannot be written"),
     ],
 )
@@ -306,12 +325,12 @@ def test_an_own_catalogue_is_listed_with_the_packaged_one(
 
 def test_an_own_marker_is_shown(run: Run, own: Path) -> None:
     page = run("show", "zyxin", "--catalogue", str(own)).stdout
-    assert "ENSG00000159840  Entrez 7791  earlier: ESP-2" in page
+    assert "ZYX  ENSG00000159840  Entrez 7791  weight 3  earlier: ESP-2\n" in page
     assert "  ours_2026 (doi:10.1000/ours)\n    More of it went with progression." in page
     assert "Discussed in the reviews" not in page
 
 
-# BUG, reported: the pages name no weights
+# Fixed bug: the pages named no weights.
 def test_an_own_marker_is_shown_with_its_weights(own: Path) -> None:
     gene = next(
         line
