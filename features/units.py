@@ -20,7 +20,7 @@ __all__ = [
 
 Unit = Literal["counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"]
 
-_LOG_SCALE_MAXIMUM = 50.0
+_HIGHEST_LOG = 50.0
 """No log2 or natural-log expression exceeds this; linear data of a whole sample always does."""
 _INTEGER_SHARE = 0.999
 _SHARED_FLOOR = 1e-3
@@ -28,23 +28,24 @@ _SHARED_FLOOR = 1e-3
 _CENTRED_RATIO = 0.2
 _FEWEST_FOR_MEANS = 3
 """Fewest samples, and genes, whose variances say whether genes are centred."""
-_BETWEEN_GENES = 1.0
-"""Variance between genes over that within: above 2.2 in the real cohorts, three samples included;
-below 0.9 in their z-scores."""
-_ABOUT_ZERO = {"logarithm": 0.75, "floor": 0.5, "linear": 0.25}
-"""Furthest that the mean of all values may lie from zero, in standard deviations within genes.
-Three samples of z-scores reach 0.74; a shared floor, or values of a linear scale, ask for more."""
-
+_ABOUT_ZERO = {False: 0.75, True: 0.25}
+"""Furthest that the mean of all values may lie from zero, in standard deviations within genes, by
+whether the scale is linear. Three samples of z-scores reach 0.74. The variance between genes is
+above 2.2 times that within in nearly any three samples of the real cohorts, and below 0.9 times in
+their z-scores."""
 _NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
-_SAME_SPREAD = 0.02
+_SAME_SPREAD = 0.05
 _SCALED_SHARE = 1 / 3
-"""Share of genes of one and the same spread: at least 0.54 in the scaled files of the real cohorts,
-at most 0.10 in the others."""
+"""Share of genes of unit spread: above a half in the scaled files of the real cohorts, below 0.15
+in the others."""
 _FEWEST_FOR_SPREADS = 20
-_CENTRED = "centred per gene (genes differ less than samples do)"
+"""Fewest genes, and samples, for a spread to be told as shared."""
+_FEWEST_FOR_HIGHEST = 5
+"""Fewest samples for a highest value to be told as shared."""
+_CENTRED = "centred per gene (values about zero, genes differ little)"
 _CLIPPED = "centred per gene (clipped alike below and above zero)"
-_SCALED = "scaled per gene (genes share one highest value, or one spread)"
+_SCALED = "scaled per gene (genes share one highest value, or unit spread)"
 
 _MEANING: dict[str, str] = {
     "counts": "raw counts",
@@ -98,10 +99,10 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
 
     Notes
     -----
-    ``gene_scaled`` is told by its evidence: negative values with genes that differ less from each
-    other than samples do within a gene, values spread around zero without a floor or clipped alike
-    on both sides, most genes reaching the same highest value, or many genes having one and the
-    same spread. Ranks within a sample mean nothing there.
+    ``gene_scaled`` is told by its evidence: values that lie about zero without a floor, genes
+    differing less from each other than samples do within a gene; values clipped alike on both
+    sides of zero; most genes reaching the same highest value; or many genes of unit spread. Ranks
+    within a sample mean nothing there.
     Minus infinity is the logarithm of a zero without a pseudo-count and is read as that zero.
     """
     if np.isposinf(values).any():
@@ -119,7 +120,7 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
         if low < 0:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
-    if high > _LOG_SCALE_MAXIMUM:
+    if high > _HIGHEST_LOG:
         if low < 0 and is_gene_scaled(values):
             return UnitFinding("gene_scaled", 0.0, f"{seen}: {_CENTRED}")
         if low < 0:
@@ -186,23 +187,16 @@ def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> 
             values == highest
         ):
             return _CLIPPED
-        floorless = floor_share < _SHARED_FLOOR
-        around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
-        about_zero = _ABOUT_ZERO["logarithm" if floorless else "floor"]
-        if highest > _LOG_SCALE_MAXIMUM:
-            return (
-                _CENTRED
-                if floorless and _genes_differ_little(values, _ABOUT_ZERO["linear"])
-                else ""
-            )
-        if _genes_differ_little(values, about_zero) or (floorless and around_zero):
+        if floor_share < _SHARED_FLOOR and _lie_about_zero(
+            values, linear=bool(highest > _HIGHEST_LOG)
+        ):
             return _CENTRED
-    return _SCALED if share_highest_value(values) or _share_spread(values) else ""
+    return _SCALED if share_highest_value(values) or _have_unit_spread(values) else ""
 
 
 def share_highest_value(values: NDArray[np.float64]) -> bool:
     """Return whether most genes that vary reach one and the same highest value."""
-    if min(values.shape) < _FEWEST_FOR_MEANS:
+    if values.shape[0] < _FEWEST_FOR_HIGHEST or values.shape[1] < _FEWEST_FOR_MEANS:
         return False
     with np.errstate(all="ignore"):
         highest, lowest = np.fmax.reduce(values, axis=0), np.fmin.reduce(values, axis=0)
@@ -210,32 +204,32 @@ def share_highest_value(values: NDArray[np.float64]) -> bool:
     return reached.size > 0 and bool(np.mean(reached == reached.max()) > 0.5)
 
 
-def _share_spread(values: NDArray[np.float64]) -> bool:
-    """Return whether many genes that vary have one and the same standard deviation."""
-    if min(values.shape) < _FEWEST_FOR_MEANS:
+def _have_unit_spread(values: NDArray[np.float64]) -> bool:
+    """Return whether many genes that vary have a standard deviation of one."""
+    if min(values.shape) < _FEWEST_FOR_SPREADS:
         return False
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # genes without a value
         spread = np.nanstd(values, axis=0)
     varying = spread[spread > 0]
-    if varying.size < _FEWEST_FOR_SPREADS:
-        return False
-    alike = np.abs(varying / np.median(varying) - 1.0) < _SAME_SPREAD
-    return bool(alike.mean() > _SCALED_SHARE)
+    alike = np.abs(varying - 1.0) < _SAME_SPREAD
+    return varying.size >= _FEWEST_FOR_SPREADS and bool(alike.mean() > _SCALED_SHARE)
 
 
-def _genes_differ_little(values: NDArray[np.float64], about_zero: float) -> bool:
-    """Return whether genes lie about zero and differ less than samples differ within a gene.
+def _lie_about_zero(values: NDArray[np.float64], *, linear: bool) -> bool:
+    """Return whether values lie about zero and genes differ less than samples within a gene.
 
-    So it is once each gene was centred, in any subset of its samples; not so in expression.
+    So it is once each gene was centred, in any subset of its samples; not so in expression. Of one
+    or two samples only the first can be told.
     """
+    if not linear and abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values):
+        return True
     measured = values[:, np.isfinite(values).all(axis=0)]
-    if measured.shape[0] < _FEWEST_FOR_MEANS or measured.shape[1] < _FEWEST_FOR_MEANS:
+    if min(measured.shape) < _FEWEST_FOR_MEANS:
         return False
-    within = float(measured.var(axis=0, ddof=1).mean())
-    means = measured.mean(axis=0)
-    near = abs(means.mean()) < about_zero * within**0.5
-    return within > 0 and bool(near) and float(means.var()) < _BETWEEN_GENES * within
+    within, means = float(measured.var(axis=0, ddof=1).mean()), measured.mean(axis=0)
+    near = abs(float(means.mean())) < _ABOUT_ZERO[linear] * within**0.5
+    return near and 0 < float(means.var()) < within
 
 
 def _negative_counts(finite: NDArray[np.float64]) -> CohortError:

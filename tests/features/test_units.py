@@ -265,7 +265,6 @@ SCALED = {
     "z-scores clipped hard": z_scores().clip(-0.5, 0.5),
     "z-scores clipped above": z_scores().clip(max=1.0),
     "z-scores with gaps": np.where(z_scores() > 1.8, np.nan, z_scores()),
-    "z-scores with an infinity": with_infinity(z_scores()),
     "from 0 to 1 per gene": (log2_tpm() - log2_tpm().min(axis=0)) / np.ptp(log2_tpm(), axis=0),
     "share of each gene's highest": log2_tpm() / log2_tpm().max(axis=0),
     "spread of one, not centred": scaled_and_clipped(log2_tpm(60)),
