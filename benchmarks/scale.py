@@ -20,7 +20,7 @@ import scanpy as sc
 
 from features.catalogue import default_catalogue
 from features.catalogue_export import network
-from features.scoring import ScoreKind
+from features.gene_scores import ScoreKind
 from features.transformer import MarkerFeatures
 
 N_SAMPLES, N_GENES = 1_000, 20_000

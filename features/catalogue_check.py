@@ -200,6 +200,8 @@ def _excess_problems(marker: Marker, markers: Mapping[str, Marker]) -> list[Prob
         message = f"is scored over '{marker.over}', which is no marker"
     elif other.score not in ("mean", "single") or other.by_drug:
         message = f"is scored over '{other.id}', whose own score is not a plain mean"
+    elif set(marker.genes) & set(other.genes):
+        message = f"is scored over '{other.id}', which shares genes with it"
     elif not set(marker.settings) <= set(other.settings):
         message = f"is scored over '{other.id}', which is not in all of its settings"
     return [Problem("markers", marker.id, message)] if message else []

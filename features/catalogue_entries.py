@@ -151,6 +151,9 @@ class Marker(_Entry):
         return self._genes_once()
 
     def _genes_once(self) -> Self:
+        elsewhere = [name for name in self.sign_by_setting if name not in self.settings]
+        if elsewhere:
+            raise ValueError(f"sign_by_setting names '{elsewhere[0]}', not one of its settings")
         named = self.genes + self.minus_genes
         if len(set(named)) != len(named):
             raise ValueError("a gene is named twice")

@@ -8,6 +8,7 @@ import yaml
 
 from features.catalogue import Catalogue, Marker
 from features.catalogue_files import PARTS
+from features.errors import CatalogueError
 from features.therapy import DrugTable, Therapy
 
 __all__ = ["catalogue_yaml", "file_schema", "gmt", "network"]
@@ -18,7 +19,14 @@ def catalogue_yaml(catalogue: Catalogue, *, setting: str | None = None) -> str:
 
     It stands by itself (``extends: nothing``) under one section. A setting's export holds the
     markers of that setting, and the strategies for their mechanisms.
+
+    Raises
+    ------
+    CatalogueError
+        The setting has no marker.
     """
+    if not catalogue.markers_of(setting):
+        raise CatalogueError(f"the catalogue has no marker of setting '{setting}' to export")
     content: dict[str, Any] = {"version": catalogue.version, "extends": "nothing"}
     content["section"] = "All markers" if setting is None else f"Markers of setting {setting}"
     chosen = {marker.id for marker in catalogue.markers_of(setting)}

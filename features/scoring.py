@@ -1,56 +1,18 @@
-"""One score per marker and sample, from ranks within the sample or from z-scores per gene."""
+"""One score per marker and sample, from the scores of its genes, by the catalogue's rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from features.catalogue import Marker
-from features.reference import mean_and_spread
+from features.gene_scores import GeneScores
 from features.therapy import DrugGenes
 
-__all__ = [
-    "GeneScores",
-    "MarkerScores",
-    "ScoreKind",
-    "doubled_midranks",
-    "gene_z_scores",
-    "score_markers",
-]
+__all__ = ["MarkerScores", "score_markers"]
 
-ScoreKind = Literal["rank", "mean_z"]
 _Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class GeneScores:
-    """Scores of single genes.
-
-    Attributes
-    ----------
-    kind
-        ``rank``: twice the mid-rank among the background; ``mean_z``: z-score within the cohort.
-    values
-        (n_samples, n_genes); NaN where the gene is not measured.
-    sizes
-        (n_samples,): what a rank is divided by to be a fraction (twice the background genes
-        measured); ones for z-scores.
-    symbols
-        Symbol of each column.
-    """
-
-    kind: ScoreKind
-    values: NDArray[np.float64]
-    sizes: _Vector
-    symbols: Sequence[str]
-
-    @property
-    def middle(self) -> float:
-        """Score of a gene that is neither high nor low."""
-        return 0.5 if self.kind == "rank" else 0.0
 
 
 @dataclass(frozen=True)
@@ -68,82 +30,6 @@ class MarkerScores:
 
     scores: NDArray[np.float64]
     coverage: NDArray[np.float64]
-
-
-def doubled_midranks(
-    values: NDArray[np.float64] | Any,
-    *,
-    background: NDArray[np.intp],
-    genes: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return twice the mid-rank of genes among a background, and the background's size.
-
-    Parameters
-    ----------
-    values
-        Expression (n_samples, n_genes) on any scale; NaN means not measured. A sparse matrix is
-        wholly measured, holds no negative value, and is never made dense.
-    background, genes
-        Columns of the background and of the genes to rank, (n_background,) and (n_ranked,).
-
-    Returns
-    -------
-    ranks
-        (n_samples, n_ranked): background genes below, twice, plus those equal. Whole numbers, so
-        that sums of them are exact in any order. NaN where the gene is not measured.
-    sizes
-        (n_samples,): background genes measured in the sample.
-    """
-    if sparse.issparse(values):
-        return _sparse_midranks(values, background, genes)
-    ranks = np.full((values.shape[0], genes.size), np.nan)
-    sizes = np.zeros(values.shape[0])
-    for row in range(values.shape[0]):
-        ordered = np.sort(values[row, background])
-        ordered = ordered[: ordered.size - int(np.isnan(ordered).sum())]
-        ranked = values[row, genes]
-        below = np.searchsorted(ordered, ranked, side="left")
-        not_above = np.searchsorted(ordered, ranked, side="right")
-        ranks[row] = np.where(np.isnan(ranked), np.nan, below + not_above)
-        sizes[row] = ordered.size
-    return ranks, sizes
-
-
-def _sparse_midranks(
-    values: Any, background: NDArray[np.intp], genes: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the dense way gives: all genes without a value tie at the bottom."""
-    values = values.tocsr()
-    n_samples, n_genes = values.shape
-    in_background = np.zeros(n_genes, dtype=bool)
-    in_background[background] = True
-    column = np.full(n_genes, -1)
-    column[genes] = np.arange(genes.size)
-    ranks = np.empty((n_samples, genes.size))
-    for row in range(n_samples):
-        own = slice(values.indptr[row], values.indptr[row + 1])
-        found, data = values.indices[own], values.data[own]
-        found, data = found[data > 0], data[data > 0]
-        ordered = np.sort(data[in_background[found]])
-        unexpressed = background.size - ordered.size
-        ranks[row] = unexpressed
-        ranked = column[found] >= 0
-        below = np.searchsorted(ordered, data[ranked], side="left")
-        not_above = np.searchsorted(ordered, data[ranked], side="right")
-        ranks[row, column[found[ranked]]] = 2 * unexpressed + below + not_above
-    return ranks, np.full(n_samples, float(background.size))
-
-
-def gene_z_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return z-scores per gene of one cohort's values (n_samples, n_genes).
-
-    Mean and population standard deviation are those of the measured samples; a gene that does not
-    vary is 0.
-    """
-    mean, spread = mean_and_spread(values)
-    constant = np.fmax.reduce(values, axis=0) == np.fmin.reduce(values, axis=0)
-    z = (values - mean) / np.where(constant | (spread <= 0), 1.0, spread)
-    return np.where(np.isfinite(values) & constant, 0.0, z)
 
 
 def score_markers(

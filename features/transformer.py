@@ -11,24 +11,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from features.catalogue import Catalogue, Marker, default_catalogue, genes_of
-from features.cohort import dense_expression, is_gene_scaled_cohort, is_sparse
-from features.errors import CohortError, ConfigError, examples
+from features.cohort import dense_expression, is_sparse
+from features.errors import ConfigError
 from features.gene_report import GeneReport, build_gene_report
-from features.scoring import (
-    GeneScores,
-    MarkerScores,
-    ScoreKind,
-    doubled_midranks,
-    gene_z_scores,
-    score_markers,
-)
+from features.gene_scores import ScoreKind, rank_genes, z_score_genes
+from features.scoring import MarkerScores, score_markers
 from features.therapy import DrugGenes, DrugTable, Therapy
-from features.units import is_gene_scaled, share_highest_value
 
 __all__ = ["MarkerFeatures"]
-
-_FEWEST_BACKGROUND_GENES = 20
-_FEWEST_FOR_Z = 3
 
 
 class MarkerFeatures(TransformerMixin, BaseEstimator):
@@ -227,8 +217,11 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
 
     def _score(self, X: ad.AnnData) -> MarkerScores:
         check_is_fitted(self)
-        wanted = np.flatnonzero(X.var_names.isin(pd.Index(self._genes_needed(X))))
-        genes = self._ranks(X, wanted) if self.score_kind == "rank" else self._z(X, wanted)
+        wanted = self._genes_needed(X)
+        if self.score_kind == "rank":
+            genes = rank_genes(X, background=self.background_, genes=wanted)
+        else:
+            genes = z_score_genes(X, genes=wanted)
         return score_markers(
             genes,
             markers=self._markers(),
@@ -236,51 +229,5 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
             by_drug=self._chosen_by_drug(X),
         )
 
-    def _ranks(self, X: ad.AnnData, wanted: NDArray[np.intp]) -> GeneScores:
-        _refuse_gene_scaled(X)
-        background = np.flatnonzero(X.var_names.isin(pd.Index(self.background_)))
-        if background.size < _FEWEST_BACKGROUND_GENES:
-            raise CohortError(
-                f"only {background.size} of the model's {len(self.background_)} background genes "
-                f"are in the file (its first genes: {examples(X.var_names)}); ranks need at least "
-                f"{_FEWEST_BACKGROUND_GENES}: check the gene identifiers"
-            )
-        values = X.X if is_sparse(X) else dense_expression(X)
-        ranks, sizes = doubled_midranks(values, background=background, genes=wanted)
-        return GeneScores("rank", ranks, 2.0 * sizes, list(X.var_names[wanted]))
-
-    def _z(self, X: ad.AnnData, wanted: NDArray[np.intp]) -> GeneScores:
-        values = dense_expression(X[:, wanted])
-        cohorts = X.obs["cohort"].astype(str) if "cohort" in X.obs else pd.Series("", X.obs_names)
-        z = np.full_like(values, np.nan)
-        for cohort in dict.fromkeys(cohorts):
-            rows = (cohorts == cohort).to_numpy()
-            if rows.sum() < _FEWEST_FOR_Z:
-                raise CohortError(
-                    f"cohort '{cohort}' has {rows.sum()} samples: z-scores per gene need at least "
-                    f"{_FEWEST_FOR_Z}; give the whole cohort, or values that are not scaled per "
-                    "gene"
-                )
-            z[rows] = gene_z_scores(values[rows])
-        return GeneScores("mean_z", z, np.ones(X.n_obs), list(X.var_names[wanted]))
-
     def _table(self, values: NDArray[np.float64], X: ad.AnnData) -> pd.DataFrame:
         return pd.DataFrame(values, index=X.obs_names.copy(), columns=list(self.feature_names_))
-
-
-def _refuse_gene_scaled(X: ad.AnnData) -> None:
-    """Refuse ranks of values that are centred or scaled per gene, by their unit or their look."""
-    evidence = "as its unit says" if is_gene_scaled_cohort(X) else ""
-    if not evidence and not is_sparse(X) and "unit" not in X.uns.get("oncoresist", {}):
-        values = dense_expression(X)
-        lowest = np.nanmin(values, initial=0.0)
-        if lowest < 0:
-            floor_share = float(np.mean(values == lowest))
-            evidence = is_gene_scaled(values, floor_share=floor_share)
-        elif share_highest_value(values):
-            evidence = "most genes reach one highest value"
-    if evidence:
-        raise CohortError(
-            f"expression is centred or scaled per gene ({evidence}): ranks within a sample mean "
-            "nothing there; use score_kind='mean_z', or give the values before scaling"
-        )

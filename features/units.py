@@ -222,7 +222,9 @@ def _lie_about_zero(values: NDArray[np.float64], *, linear: bool) -> bool:
     So it is once each gene was centred, in any subset of its samples; not so in expression. Of one
     or two samples only the first can be told.
     """
-    if not linear and abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values):
+    few = values.shape[0] < _FEWEST_FOR_MEANS
+    least = _ABOUT_ZERO[linear] if few else _CENTRED_RATIO
+    if not linear and abs(np.nanmedian(values)) < least * np.nanstd(values):
         return True
     measured = values[:, np.isfinite(values).all(axis=0)]
     if min(measured.shape) < _FEWEST_FOR_MEANS:

@@ -92,6 +92,7 @@ def _mend(catalogue: Catalogue, asked: str) -> str:
     except CohortError:  # it looks like a gene of another species
         gene = asked
     holding = [m.id for m in catalogue.markers if gene in m.genes + m.minus_genes]
+    holding += [m.id for m in catalogue.markers if m.over in holding]
     by_drug = [
         f"{rule} under {drug.name}"
         for rule, drug, genes in _drug_genes(catalogue)

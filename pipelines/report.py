@@ -151,7 +151,8 @@ def _quality(scored: ScoredCohort) -> dict[str, str]:
 def _gene_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
     """Return the features that lack genes, or take genes of another name, the poorest first."""
     table = scored.genes.features.reset_index()
-    told = table[(table["missing"] != "") | (table["note"] != "") | ~table["scored"]]
+    renamed = table["found_as"].str.contains("(", regex=False)
+    told = table[(table["missing"] != "") | (table["note"] != "") | renamed | ~table["scored"]]
     rows = told.sort_values("coverage", kind="stable", na_position="first").to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
 

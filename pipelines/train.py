@@ -8,8 +8,8 @@ from typing import Any
 from features.catalogue import Catalogue, default_catalogue, load_catalogue
 from features.cohort import is_gene_scaled_cohort
 from features.errors import ConfigError, examples
+from features.gene_scores import ScoreKind
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
-from features.scoring import ScoreKind
 from features.transformer import MarkerFeatures
 from models.calibration import PlattCalibrator
 from models.resistance_model import ModelArm, ResistanceModel

@@ -1145,7 +1145,7 @@ FAULTY_FILES = {
     "genes a list": ("genes.yaml", "genes: [B2M]\n", r"'genes' must map each symbol to its"),
     "gene null": ("genes.yaml", "genes:\n  B2M:\n", r"yaml: gene 'B2M' \(line 2\) is empty"),
     "gene a text": ("genes.yaml", "genes:\n  B2M: 567\n", r"'B2M' \(line 2\) is empty, is not a m"),
-    # Fixed bug: a merged mapping has other entries than nodes, and ended in a ValueError.
+    # Fixed: a merged mapping has other entries than nodes, and ended in a ValueError.
     "genes merged": (
         "genes.yaml",
         "genes: {<<: {B2M: {entrez_id: 1}, PTEN: {entrez_id: 2}}, TP53: {entrez_id: 3}}\n",

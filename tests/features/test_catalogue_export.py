@@ -301,7 +301,7 @@ FAULTY = {
     "symbol inside": ("genes.ZYX.symbol", "ZYX", r"'symbol' was unexpected"),
     "Ensembl id ill-formed": ("genes.ZYX.ensembl_id", "ENSG1", r"'ENSG1' does not match"),
     "Entrez id zero": ("genes.ZYX.entrez_id", 0, r"0 is less than or equal to the minimum of 0"),
-    # Fixed bug: the pattern of ids was lost where the id is the key of its entry.
+    # Fixed: the pattern of ids was lost where the id is the key of its entry.
     "drug id ill-formed": ("drugs", {"T-DM1": OWN["drugs"]["glumab"]}, r"'T-DM1' does not match"),
 }
 

@@ -195,7 +195,7 @@ GENCODE_HEADERS = {
 @pytest.mark.parametrize("header", GENCODE_HEADERS.values(), ids=GENCODE_HEADERS)
 @pytest.mark.parametrize("length", [567, 1657])
 def test_a_gencode_header_is_its_gene(catalogue: Catalogue, header: str, length: int) -> None:
-    # Fixed bug: the transcript's length counts as an Entrez id. B2M's is 567, so every transcript of 567
+    # Fixed: the transcript's length counts as an Entrez id. Every transcript of 567
     # bases becomes B2M, or conflicts with its own gene.
     of_catalogue = header.format("ENSG00000120217.14", "CD274", length)
     assert translated(of_catalogue, catalogue=catalogue).symbols == ("CD274",)
@@ -206,7 +206,7 @@ def test_a_gencode_header_is_its_gene(catalogue: Catalogue, header: str, length:
 def test_a_gencode_header_of_another_gene_is_its_gene_name(
     catalogue: Catalogue, header: str, length: int
 ) -> None:
-    # Fixed bug: the transcript id stood for the symbol, and a length of 567 made B2M of any gene.
+    # Fixed: the transcript id stood for the symbol, and a length of 567 made B2M of any gene.
     other = header.format("ENSG00000223972.5", "DDX11L1", length)
     assert translated(other, catalogue=catalogue).symbols == ("DDX11L1",)
 
@@ -215,7 +215,7 @@ def test_a_gencode_header_of_another_gene_is_its_gene_name(
 def test_a_symbol_with_underscores_stays_whole_beside_an_ensembl_id(
     catalogue: Catalogue, symbol: str
 ) -> None:
-    # Fixed bug: ENSG00000199900_Y_RNA became a gene Y.
+    # Fixed: ENSG00000199900_Y_RNA became a gene Y.
     joined = f"ENSG00000199900_{symbol}"
     assert translated(joined, catalogue=catalogue).symbols == (symbol,)
 
@@ -259,7 +259,7 @@ def test_an_alias_is_left_alone_where_the_approved_symbol_is_in_the_file(
 def test_an_alias_is_left_alone_however_the_approved_symbol_is_spelled(
     catalogue: Catalogue, approved: str
 ) -> None:
-    # Fixed bug: in a file of lower-case symbols c10orf54 and vsir both became VSIR and were added up.
+    # Fixed: in a file of lower-case symbols c10orf54 and vsir both became VSIR and were added up.
     translation = translated("c10orf54", approved, "b2m", catalogue=catalogue)
     assert translation.symbols.count("VSIR") == 1
     assert translation.left_alone == ("c10orf54",)
@@ -405,7 +405,7 @@ def test_a_date_of_no_known_gene_stays(catalogue: Catalogue) -> None:
 
 
 def test_a_date_that_was_an_ambiguous_alias_is_reported(catalogue: Catalogue) -> None:
-    # Fixed bug: 3-Oct was recognised as the renamed gene OCT3, which OCT3 itself is not.
+    # Fixed: 3-Oct was recognised as the renamed gene OCT3, which OCT3 itself is not.
     translation = translated("3-Oct", catalogue=catalogue)
     assert translation.rescued == {}
     assert translation.ambiguous == {"3-Oct": ("POU5F1", "another gene")}
@@ -461,7 +461,7 @@ def test_a_table_translates_what_the_catalogue_does_not_hold(
 
 @pytest.mark.parametrize("column", [list, tuple, pd.Series, pd.Index])
 def test_a_table_is_made_of_any_columns(column: Callable[[list[str]], Iterable[str]]) -> None:
-    # Fixed bug: a pandas column ended in "The truth value of a Series is ambiguous", so that neither
+    # Fixed: a pandas column ended in "The truth value of a Series is ambiguous", so that neither
     # gene_table nor feature_name of an h5ad could be read.
     table = GeneTable.of(symbols=column(["TSPAN6"]), ensembl=column(["ENSG00000000003.14"]))
     assert table == GeneTable(by_ensembl={"ENSG00000000003": "TSPAN6"})
@@ -490,7 +490,7 @@ def test_a_table_of_the_whole_annotation_translates_every_id(
     [
         (["Trp53", "Cd274", "B2m"], "those of mouse .*human orthologues"),
         ([" Trp53", " Cd274"], "those of mouse"),
-        (['"Trp53"', '"Cd274"'], "those of mouse"),  # Fixed bug: quotes hid the species
+        (['"Trp53"', '"Cd274"'], "those of mouse"),  # Fixed: quotes hid the species
         (["ENSMUSG00000059552.14"], "those of mouse"),
         (["ENSRNOG00000010756"], "those of another species"),
         (["ENST00000269305.9"], "transcripts"),
@@ -586,7 +586,7 @@ def test_samples_and_other_genes_are_not_counted(catalogue: Catalogue, samples: 
 
 @pytest.mark.parametrize("start", [0, 1, 500])
 def test_numbered_samples_are_not_counted(catalogue: Catalogue, start: int) -> None:
-    # Fixed bug: of 2,000 numbered cells 98 counted as genes by Entrez id, more than a panel has.
+    # Fixed: of 2,000 numbered cells 98 counted as genes by Entrez id, more than a panel has.
     cells = [str(i) for i in range(start, start + 2000)]
     assert count_genes(cells, catalogue=catalogue, numbers=True) == 0
 

@@ -292,7 +292,7 @@ def test_what_repeats_a_packaged_entry_is_refused(refusal: str, entry: str, mess
     assert f"own.yaml, line {line_of(REPEATS, f'  {entry}')}: {message}" in refusal
 
 
-# Fixed bug: the fault was also said of a payload that there is not, and ended in a KeyError.
+# Fixed: the fault was also said of a payload that there is not, and ended in a KeyError.
 def test_a_repeated_payload_class_is_refused(write: Write) -> None:
     text = """\
 version: "1"
@@ -349,7 +349,7 @@ genes:
         pytest.param(
             "doi: 10.1000/ours", "doi: ours", "doi: ours", "source 'ours_2026' doi: ", id="source"
         ),
-        # Fixed bug: an entry that a name is mapped to had the line of its first field.
+        # Fixed: an entry that a name is mapped to had the line of its first field.
         pytest.param(
             "    drug_class: conjugate\n",
             "",
@@ -398,7 +398,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         load_catalogue(tmp_path / name)
 
 
-# Fixed bug: PyYAML's message had several lines, and said "<unicode string>" for the file.
+# Fixed: PyYAML's message had several lines, and said "<unicode string>" for the file.
 def test_a_file_that_is_no_yaml_is_refused_in_one_line(write: Write) -> None:
     text = ALONE.replace('sign: "+"', "sign: -")
     place = rf"own\.yaml: cannot be read: .*line {line_of(text, 'sign: -')}\b"
@@ -408,7 +408,7 @@ def test_a_file_that_is_no_yaml_is_refused_in_one_line(write: Write) -> None:
     assert "<unicode string>" not in str(caught.value)
 
 
-# Fixed bug: the path is looked at before it is read, and ended in an OSError.
+# Fixed: the path is looked at before it is read, and ended in an OSError.
 def test_a_file_name_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"x: cannot be read: .*too long"):
         load_catalogue(tmp_path / ("x" * 300))

@@ -218,7 +218,7 @@ def test_values_scaled_per_gene_stay_as_they_came_and_have_no_quality_figures() 
 
 
 def test_the_result_is_a_copy_of_values_scaled_per_gene() -> None:
-    # Bug: X is the cohort's own array; normalise says that it returns a copy.
+    # Fixed: X is the cohort's own array; normalise says that it returns a copy.
     adata = scaled_per_gene()
     assert not np.shares_memory(normalise(adata, finding=GENE_SCALED).X, adata.X)
 
@@ -345,7 +345,7 @@ def unsorted(matrix: Any) -> Any:
 @pytest.mark.parametrize("change", [with_stored_zeros, unsorted])
 @pytest.mark.parametrize("unit", ZEROS_STAY)
 def test_a_sparse_cohort_that_came_in_is_not_changed(change: Any, unit: str) -> None:
-    # Bug: indices and indptr of the result are those of the cohort, and scanpy drops stored zeros
+    # Fixed: indices and indptr of the result are those of the cohort, and scanpy drops stored zeros
     # and sorts indices in place; the cohort's values then stand at other genes. They need copies.
     _, stored = sparse_pair(unit)
     stored.X = change(stored.X)
@@ -357,7 +357,7 @@ def test_a_sparse_cohort_that_came_in_is_not_changed(change: Any, unit: str) -> 
 
 @pytest.mark.parametrize("change", [with_stored_zeros, unsorted])
 def test_the_layer_of_sparse_raw_counts_holds_them_as_they_came(change: Any) -> None:
-    # Bug: as above.
+    # Fixed: as above.
     _, stored = sparse_pair("counts")
     stored.X = change(stored.X)
     expected = stored.X.toarray()
@@ -366,7 +366,7 @@ def test_the_layer_of_sparse_raw_counts_holds_them_as_they_came(change: Any) -> 
 
 
 def test_changing_the_layer_of_counts_leaves_the_cohort_that_came_in() -> None:
-    # Bug: the layer is the cohort's own matrix.
+    # Fixed: the layer is the cohort's own matrix.
     for came in sparse_pair("counts"):
         layer = normalise(came, finding=COUNTS).layers["counts"]
         values = (layer.data, came.X.data) if sparse.issparse(layer) else (layer, came.X)

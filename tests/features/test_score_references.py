@@ -11,7 +11,7 @@ from scipy.stats import rankdata, zscore
 
 from features.catalogue import Catalogue
 from features.catalogue_export import network
-from features.scoring import ScoreKind
+from features.gene_scores import ScoreKind
 from features.transformer import MarkerFeatures
 
 pytestmark = pytest.mark.real_data

@@ -12,14 +12,8 @@ from scipy import sparse
 from scipy.stats import percentileofscore, rankdata, zscore
 
 from features.catalogue import Catalogue, Citation, Marker
-from features.scoring import (
-    GeneScores,
-    MarkerScores,
-    ScoreKind,
-    doubled_midranks,
-    gene_z_scores,
-    score_markers,
-)
+from features.gene_scores import GeneScores, ScoreKind, doubled_midranks, gene_z_scores
+from features.scoring import MarkerScores, score_markers
 from features.therapy import DrugGenes
 
 NAN = float("nan")
@@ -226,7 +220,7 @@ def test_a_gene_measured_in_no_sample_has_no_z_score() -> None:
 
 @pytest.mark.parametrize("n_samples", [3, 7, 10, 41])
 def test_a_gene_that_does_not_vary_has_a_z_score_of_zero(n_samples: int) -> None:
-    # Fixed bug: the mean of equal values may differ from them in the last bit; all samples then got
+    # Fixed: the mean of equal values may differ from them in the last bit; all samples then got
     # -1 or +1.
     constants = [0.0, 0.1, 0.7, 1.1, 9.7, -3.3, 1e-9, 12345.678]
     values = np.tile(constants, (n_samples, 1))

@@ -17,9 +17,9 @@ from features import cohort as cohort_module
 from features import transformer
 from features.catalogue import Catalogue, genes_of
 from features.errors import CohortError, ConfigError
+from features.gene_scores import ScoreKind, gene_z_scores
 from features.preprocess import normalise
 from features.reference import ReferenceStandardiser
-from features.scoring import ScoreKind, gene_z_scores
 from features.transformer import MarkerFeatures
 from features.units import UnitFinding, detect_unit
 
@@ -364,7 +364,7 @@ def test_a_sparse_cohort_has_the_z_scores_of_a_dense_one(make_cohort: MakeCohort
 def test_sparse_values_that_are_no_expression_are_not_taken_for_zeros(
     make_cohort: MakeCohort, value: float
 ) -> None:
-    # Fixed bug: what a sparse matrix stores below zero, or as NaN, was ranked as if it were not
+    # Fixed: what a sparse matrix stores below zero, or as NaN, was ranked as if it were not
     # expressed, silently.
     cohort = of_known_unit(make_cohort(5))
     cohort.X[2, cohort.var_names.isin(["B2M", "BG0001"])] = value
@@ -503,7 +503,7 @@ def test_ranks_refuse_values_that_look_scaled_per_gene_where_no_unit_is_known(
 def test_ranks_refuse_values_scaled_to_one_highest_value_where_no_unit_is_known(
     make_cohort: MakeCohort,
 ) -> None:
-    # Bug: only values below zero are looked at; is_gene_scaled tells these too.
+    # Fixed: only values below zero are looked at; is_gene_scaled tells these too.
     cohort = make_cohort()
     markers = MarkerFeatures().fit(cohort)
     with pytest.raises(CohortError, match=r"scaled per gene \(.*mean_z"):

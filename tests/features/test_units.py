@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.errors import CohortError
-from features.scoring import gene_z_scores
+from features.gene_scores import gene_z_scores
 from features.units import UnitFinding, detect_unit, is_gene_scaled, to_linear
 
 N_GENES = 400
@@ -93,7 +93,7 @@ def test_values_not_measured_are_ignored(
 
 
 def test_log2_of_counts_per_ten_thousand_is_told_from_the_natural_logarithm() -> None:
-    # Bug: totals of ten thousand speak for ln, but not for log2, where they agree exactly here.
+    # Fixed: totals of ten thousand speak for ln, but not for log2, where they agree exactly here.
     assert detect_unit(np.log2(linear_tpm() / 100 + 1)).unit == "log2_tpm"
 
 
@@ -390,7 +390,7 @@ CELLS = {
 def test_the_unit_of_real_cells_is_told_on_every_usual_scale(
     shared: Path, name: str, scale: str
 ) -> None:
-    # Bug: cells differ more from each other than genes do where most values are on the floor of
+    # Fixed: cells differ more from each other than genes do where most values are on the floor of
     # undetected genes: a floor speaks against z-scores, whatever the variances. And of a panel in
     # which many a cell has one gene alone, most genes reach the same highest value, a million.
     counts = real_values(shared / "cohorts" / "single_cell" / f"{name}.h5ad")
@@ -424,7 +424,7 @@ def test_real_values_are_told_as_scaled_once_they_are(shared: Path, name: str, c
 def test_a_few_samples_of_a_real_cohort_scaled_per_gene_are_told_too(
     shared: Path, name: str, change: str
 ) -> None:
-    # Bug: means say nothing of few samples; z-scores are then taken for log2 intensities, clipped
+    # Fixed: means say nothing of few samples; z-scores are then taken for log2 intensities, clipped
     # ones for log2 of a pseudo-count 0.25. No sample on a log2 scale has its highest value below 8
     # among thousands of genes, and none is cut off alike on both sides.
     values = CHANGES[change](real_values(shared / "cohorts" / name))

@@ -72,7 +72,7 @@ def test_a_full_disk_is_a_message_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_is_a_file_is_a_message_and_not_hidden_by_the_cleaning_up(
     tmp_path: Path,
 ) -> None:
-    # Fixed bug: removing the temporary file raised NotADirectoryError over the message.
+    # Fixed: removing the temporary file raised NotADirectoryError over the message.
     (tmp_path / "file").write_text("I am a file")
     for path in (tmp_path / "file" / "out.csv", tmp_path / "file" / "deeper" / "out.csv"):
         with pytest.raises(ConfigError, match=r"out\.csv cannot be written"):

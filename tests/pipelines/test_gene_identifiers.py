@@ -183,7 +183,7 @@ def test_dates_of_a_spreadsheet_become_genes(ingest: Ingest) -> None:
 
 @pytest.mark.parametrize("n_cells", [1000, 2000])
 def test_numbered_cells_are_not_taken_for_entrez_ids(ingest: Ingest, n_cells: int) -> None:
-    # Fixed bug: of 1,000 numbered cells 65 count as genes, more than a panel of 60 genes has.
+    # Fixed: of 1,000 numbered cells 65 count as genes, more than a panel of 60 genes has.
     rng = np.random.default_rng(0)
     panel = [gene.symbol for gene in default_catalogue().genes[:60]]
     cells = pd.DataFrame(rng.gamma(0.6, 40.0, (n_cells, 60)).round(1), columns=panel)
@@ -203,7 +203,7 @@ def test_numbered_cells_are_not_taken_for_entrez_ids(ingest: Ingest, n_cells: in
     ids=["mouse symbols", "mouse Ensembl", "rat Ensembl", "transcripts"],
 )
 def test_what_is_not_a_human_gene_is_refused(ingest: Ingest, spell: Spell, message: str) -> None:
-    # Fixed bug: of Ensembl ids only "no known gene in the rows" was said, unless orientation was stated.
+    # Fixed: of Ensembl ids only "no known gene in the rows" was said, orientation stated or not.
     with pytest.raises(CohortError, match=rf"expression\.csv.*{message}"):
         ingest(spelled(spell).T)
 
@@ -231,7 +231,7 @@ def gene_table(tmp_path: Path) -> str:
 def test_a_gene_table_translates_the_other_genes(
     ingest: Ingest, gene_table: str, name: str
 ) -> None:
-    # Fixed bug: any gene_table ended in "The truth value of a Series is ambiguous".
+    # Fixed: any gene_table ended in "The truth value of a Series is ambiguous".
     cohort = ingest(spelled(*SPELLINGS[name][1]).T, gene_table=gene_table)
     expect_catalogue_genes(cohort)
     assert sorted(cohort.adata.var_names) == sorted(gene.symbol for gene in genes())
@@ -255,7 +255,7 @@ def test_the_catalogue_goes_before_a_gene_table(ingest: Ingest, tmp_path: Path) 
 def test_rows_of_a_gene_table_without_symbol_or_id_translate_nothing(
     ingest: Ingest, tmp_path: Path
 ) -> None:
-    # Fixed bug: NA, as R writes a missing symbol, became the symbol of every such gene.
+    # Fixed: NA, as R writes a missing symbol, became the symbol of every such gene.
     (tmp_path / "genes.csv").write_text("symbol,entrez_id\n,900000000\nNA,900000001\nFOO,NA\n")
     cohort = ingest(spelled(lambda g: str(g.entrez_id)).T, gene_table="genes.csv")
     assert {"900000000", "900000001"} <= set(cohort.adata.var_names)
@@ -314,7 +314,7 @@ def test_an_h5ad_may_have_ids_for_names(ingest: Ingest, tmp_path: Path, name: st
 def test_an_h5ad_brings_the_symbols_of_its_ids(
     ingest: Ingest, tmp_path: Path, name: str, column: str
 ) -> None:
-    # Fixed bug: any of these columns ended in "The truth value of a Index is ambiguous".
+    # Fixed: any of these columns ended in "The truth value of a Index is ambiguous".
     symbols = pd.Categorical([gene.symbol for gene in genes()])
     cohort = ingest(h5ad(tmp_path / "made.h5ad", SPELLINGS[name][1][0], **{column: symbols}))
     expect_catalogue_genes(cohort)

@@ -89,7 +89,7 @@ def test_a_cohort_scaled_per_gene_is_scored_by_mean_z_without_calls(
 def test_the_report_tells_genes_taken_under_another_name(
     score: Score, log2_tpm: pd.DataFrame, tmp_path: Path
 ) -> None:
-    # Bug: _gene_rows leaves out features whose genes are all there, some by an earlier name.
+    # Fixed: _gene_rows leaves out features whose genes are all there, some by an earlier name.
     assert "C10orf54" in log2_tpm.index
     assert score(log2_tpm).exit_code == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ def test_the_reference_is_refused_to_values_scaled_per_gene_and_nothing_is_writt
 def test_two_samples_scaled_per_gene_are_not_called_against_the_reference(
     score: Score, log2_tpm: pd.DataFrame, tmp_path: Path
 ) -> None:
-    # Bug: z-scores of so few samples are taken for log2 intensities, and both samples get a call.
+    # Fixed: z-scores of so few samples are taken for log2 intensities, and both samples get a call.
     result = score(scaled(log2_tpm).iloc[:, :2])
     refused(result, r"only within a cohort of at least 15 samples \(it has 2\)")
     assert not (tmp_path / "out").exists()

@@ -211,7 +211,7 @@ def test_counts_without_lengths_are_noted_and_offer_no_reference(ingest: Ingest)
 
 
 def test_a_length_table_that_is_not_needed_is_not_read(ingest: Ingest, tmp_path: Path) -> None:
-    # Fixed bug: a TPM cohort whose length table was absent ended in a raw FileNotFoundError.
+    # Fixed: a TPM cohort whose length table was absent ended in a raw FileNotFoundError.
     cohort = ingest(truth().tpm.T, gene_lengths="absent.csv")
     assert list(cohort.files) == [str(tmp_path / "expression.csv")]
 
@@ -323,7 +323,7 @@ def test_counts_of_an_h5ad_take_lengths_from_var(ingest: Ingest, tmp_path: Path)
 def test_an_ingested_cohort_written_as_h5ad_is_ingested_again(
     ingest: Ingest, tmp_path: Path
 ) -> None:
-    # Fixed bug: our own timepoint names were unknown timepoints.
+    # Fixed: our own timepoint names were unknown timepoints.
     first = ingest(truth().tpm.T, truth().clinical.assign(timepoint="pre"))
     first.adata.write_h5ad(tmp_path / "again.h5ad")
     again = ingest("again.h5ad")
@@ -376,7 +376,7 @@ def _damaged(path: Path, *, keep: float) -> None:
 def test_a_wrong_h5ad_is_named_with_the_fault(
     ingest: Ingest, tmp_path: Path, write: Callable[[Path], None], message: str
 ) -> None:
-    # Fixed bug: the exception to catch did not exist in anndata, so all of these were raw.
+    # Fixed: the exception to catch did not exist in anndata, so all of these were raw.
     write(tmp_path / "made.h5ad")
     with pytest.raises(CohortError, match=message) as caught:
         ingest("made.h5ad")
@@ -612,7 +612,7 @@ def test_several_samples_a_patient_are_noted(ingest: Ingest) -> None:
 
 @pytest.mark.parametrize("missing", ["", "NA", "nan"])
 def test_samples_without_a_patient_are_patients_of_their_own(ingest: Ingest, missing: str) -> None:
-    # Fixed bug: a patient id of NA was one patient called NA.
+    # Fixed: a patient id of NA was one patient called NA.
     clinical = truth().clinical
     clinical = clinical.assign(patient_id=[missing, missing, *clinical["patient_id"][2:]])
     cohort = ingest(truth().tpm.T, clinical)

@@ -103,7 +103,7 @@ def test_filters_of_a_list_hold_together(run: Run) -> None:
     assert listed(run("list", "--setting", "ici", "--class", "sclc_subtype")) == []
 
 
-# Fixed bug: rich turned the tabs into spaces, so that cut -f and read_csv found one column.
+# Fixed: rich turned the tabs into spaces, so that cut -f and read_csv found one column.
 def test_a_piped_list_parts_its_columns_by_tabs(run: Run, catalogue: Catalogue) -> None:
     table = pd.read_csv(io.StringIO(run("list").stdout), sep="\t", dtype=str)
     assert list(table.columns) == ["id", "class", "score", "sign", "evidence", "genes"]
@@ -237,7 +237,7 @@ def test_every_marker_has_a_page(catalogue: Catalogue) -> None:
         ),
         ("ENSG00000171862", "error: there is no marker 'ENSG00000171862'; gene PTEN is read by "),
         ("HER2", "error: there is no marker 'HER2'; gene ERBB2 is read by target_antigen under Tr"),
-        # Fixed bug: these three ended in "the gene identifiers are those of mouse".
+        # Fixed: these three ended in "the gene identifiers are those of mouse".
         (
             "Kadcyla",
             "error: there is no marker 'Kadcyla'; drug Trastuzumab emtansine chooses the genes of "
@@ -296,7 +296,7 @@ def test_a_missing_folder_for_an_export_is_made(run: Run, tmp_path: Path) -> Non
         ("file/deeper/markers.gmt", r"file is not a folder that can be written to"),
         ("/proc/nowhere/markers.gmt", "cannot be written: "),
         ("folder", "cannot be written: "),
-        # Fixed bug: a path without a name has none to put a temporary beside, a ValueError.
+        # Fixed: a path without a name has none to put a temporary beside, a ValueError.
         (".", "cannot be written"),
     ],
 )
@@ -330,7 +330,7 @@ def test_an_own_marker_is_shown(run: Run, own: Path) -> None:
     assert "Discussed in the reviews" not in page
 
 
-# Fixed bug: the pages named no weights.
+# Fixed: the pages named no weights.
 def test_an_own_marker_is_shown_with_its_weights(own: Path) -> None:
     gene = next(
         line

@@ -217,7 +217,7 @@ def test_one_sample_or_one_gene_is_a_table(
 
 
 def test_a_wide_table_of_few_samples_is_read(read: Read) -> None:
-    # Fixed bug: a header of 130,000 characters was one field too large for the wrong separators.
+    # Fixed: a header of 130,000 characters was one field too large for the wrong separators.
     genes = [*GENES, *(f"ANY_GENE_WITH_A_RATHER_LONG_NAME_{i}" for i in range(5_000))]
     assert len(",".join(genes)) > 131_072
     frame = pd.DataFrame(np.ones((2, len(genes))), index=["001", "002"], columns=genes)

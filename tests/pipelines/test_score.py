@@ -12,8 +12,8 @@ import pytest
 from features.catalogue import Catalogue, genes_of
 from features.cohort import CohortReport
 from features.errors import CohortError
+from features.gene_scores import gene_z_scores
 from features.reference import ReferenceStandardiser, standardise_in_cohort
-from features.scoring import gene_z_scores
 from features.transformer import MarkerFeatures
 from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
@@ -88,7 +88,7 @@ def test_values_scaled_per_gene_are_only_compared_within_their_cohort() -> None:
 def test_the_mend_named_for_a_small_cohort_is_not_refused_in_its_turn(
     asked: str, unmendable: dict[str, object]
 ) -> None:
-    # Bug: the message for 'cohort' sends to 'reference', that for 'reference' and 'auto' of scaled
+    # Fixed: the message for cohort sends to reference, that for reference and auto of scaled
     # values back to 'cohort'; with 5 samples neither is possible.
     with pytest.raises(CohortError) as refused:
         chosen(5, asked=asked, **unmendable)  # type: ignore[arg-type]

@@ -404,7 +404,7 @@ def test_a_demo_that_cannot_write_is_one_message_before_it_begins(
 def test_a_message_is_never_broken_in_two_lines(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Fixed bug: rich broke messages at 80 columns, in the middle of a path.
+    # Fixed: rich broke messages at 80 columns, in the middle of a path.
     monkeypatch.setenv("COLUMNS", "20")
     refused(
         "check", "a folder with a long name/[red]file.csv", match=r"long name/\[red\]file\.csv; "
