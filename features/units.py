@@ -25,6 +25,9 @@ _HIGHEST_LOG = 50.0
 _INTEGER_SHARE = 0.999
 _SHARED_FLOOR = 1e-3
 """Share of values that sit on the minimum when it stands for 'not detected'."""
+_SMALL_FLOOR = 0.05
+"""Share below which a floor does not speak against z-scores: the one sample in which a gene is not
+detected has the same z-score for every such gene."""
 _CENTRED_RATIO = 0.2
 _FEWEST_FOR_MEANS = 3
 """Fewest samples, and genes, whose variances say whether genes are centred."""
@@ -187,9 +190,11 @@ def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> 
             values == highest
         ):
             return _CLIPPED
-        if floor_share < _SHARED_FLOOR and _lie_about_zero(
-            values, linear=bool(highest > _HIGHEST_LOG)
-        ):
+        linear = bool(highest > _HIGHEST_LOG)
+        around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
+        if floor_share < _SMALL_FLOOR and around_zero and not linear:
+            return _CENTRED
+        if floor_share < _SHARED_FLOOR and _lie_about_zero(values, linear=linear):
             return _CENTRED
     return _SCALED if share_highest_value(values) or _have_unit_spread(values) else ""
 
@@ -220,12 +225,11 @@ def _lie_about_zero(values: NDArray[np.float64], *, linear: bool) -> bool:
     """Return whether values lie about zero and genes differ less than samples within a gene.
 
     So it is once each gene was centred, in any subset of its samples; not so in expression. Of one
-    or two samples only the first can be told.
+    or two samples only the first can be told, and of two on a linear scale neither.
     """
-    few = values.shape[0] < _FEWEST_FOR_MEANS
-    least = _ABOUT_ZERO[linear] if few else _CENTRED_RATIO
-    if not linear and abs(np.nanmedian(values)) < least * np.nanstd(values):
-        return True
+    if values.shape[0] < _FEWEST_FOR_MEANS:
+        near = abs(np.nanmedian(values)) < _ABOUT_ZERO[linear] * np.nanstd(values)
+        return bool(near) and not linear
     measured = values[:, np.isfinite(values).all(axis=0)]
     if min(measured.shape) < _FEWEST_FOR_MEANS:
         return False

@@ -129,11 +129,16 @@ def test_the_reference_is_refused_to_values_scaled_per_gene_and_nothing_is_writt
 
 
 @pytest.mark.slow
-def test_two_samples_scaled_per_gene_are_not_called_against_the_reference(
+def test_two_samples_stated_to_be_scaled_per_gene_are_not_called_against_the_reference(
     score: Score, log2_tpm: pd.DataFrame, tmp_path: Path
 ) -> None:
-    # Fixed: z-scores of so few samples are taken for log2 intensities, and both samples get a call.
-    result = score(scaled(log2_tpm).iloc[:, :2])
+    # So few samples do not always show that they are scaled, so their unit is stated here.
+    scaled(log2_tpm).iloc[:, :2].to_csv(tmp_path / "two.csv")
+    (tmp_path / "new.yaml").write_text(
+        "name: new\nexpression: two.csv\nroot: .\nunit: gene_scaled\n"
+    )
+    named = ["--cohort", str(tmp_path / "new.yaml"), "--output", "out"]
+    result = CliRunner().invoke(app, ["score", "--model", MODEL, *named])
     refused(result, r"only within a cohort of at least 15 samples \(it has 2\)")
     assert not (tmp_path / "out").exists()
 
