@@ -69,7 +69,7 @@ def rank_genes(adata: ad.AnnData, *, background: Sequence[str], genes: Sequence[
     among = np.flatnonzero(adata.var_names.isin(pd.Index(background)))
     if among.size < _FEWEST_BACKGROUND_GENES:
         raise CohortError(
-            f"only {among.size} of the model's {len(background)} background genes are in the file "
+            f"only {among.size} of the {len(background)} background genes are in the file "
             f"(its first genes: {examples(adata.var_names)}); ranks need at least "
             f"{_FEWEST_BACKGROUND_GENES}: check the gene identifiers"
         )

@@ -145,7 +145,7 @@ class _Scorer:
         plus, minus = self.mean(marker.genes), self.mean(marker.minus_genes)
         if self._genes.kind == "mean_z":
             return plus - minus
-        half_a_rank = 1.0 / self._genes.sizes
+        half_a_rank = 1.0 / np.where(self._genes.sizes > 0, self._genes.sizes, np.nan)
         return np.log2((plus + half_a_rank) / (minus + half_a_rank))
 
     def _select(self, symbols: Sequence[str]) -> NDArray[np.float64]:

@@ -36,6 +36,8 @@ _ABOUT_ZERO = {False: 0.75, True: 0.25}
 whether the scale is linear. Three samples of z-scores reach 0.74. The variance between genes is
 above 2.2 times that within in nearly any three samples of the real cohorts, and below 0.9 times in
 their z-scores."""
+_MANY_GENES, _LOW_FOR_MANY = 500, 8.0
+"""Highest value that no logarithm of so many genes stays below."""
 _NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
 _SAME_SPREAD = 0.05
@@ -229,7 +231,8 @@ def _lie_about_zero(values: NDArray[np.float64], *, linear: bool) -> bool:
     """
     if values.shape[0] < _FEWEST_FOR_MEANS:
         near = abs(np.nanmedian(values)) < _ABOUT_ZERO[linear] * np.nanstd(values)
-        return bool(near) and not linear
+        low = values.shape[1] >= _MANY_GENES and np.nanmax(values) < _LOW_FOR_MANY
+        return bool(near or low) and not linear
     measured = values[:, np.isfinite(values).all(axis=0)]
     if min(measured.shape) < _FEWEST_FOR_MEANS:
         return False

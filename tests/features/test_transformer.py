@@ -532,7 +532,7 @@ def test_too_few_background_genes_are_refused_with_the_mend(make_cohort: MakeCoh
     markers = MarkerFeatures().fit(cohort)
     with pytest.raises(
         CohortError,
-        match=rf"only 19 of the model's {cohort.n_vars} background genes are in the file "
+        match=rf"only 19 of the {cohort.n_vars} background genes are in the file "
         r"\(its first genes: .* and 14 more\); ranks need at least 20: check the gene identifiers",
     ):
         markers.transform(cohort[:, :19].copy())
