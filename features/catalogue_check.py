@@ -1,5 +1,6 @@
 """Check that the entries of a catalogue hang together: no name twice, no reference into nothing."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ def _alias_problems(genes: Sequence[Gene]) -> list[Problem]:
 
 def _unknown_genes(catalogue: Entries) -> list[Problem]:
     known = {gene.symbol for gene in catalogue.genes}
+    owner = {alias.upper(): gene.symbol for gene in catalogue.genes for alias in gene.aliases}
+    owner |= {symbol.upper(): symbol for symbol in known}
     named: list[tuple[str, str, Iterable[str]]] = [
         *(("markers", m.id, m.genes + m.minus_genes) for m in catalogue.markers),
         *(
@@ -150,11 +153,22 @@ def _unknown_genes(catalogue: Entries) -> list[Problem]:
         *(("drugs", d.id, d.target_antigens) for d in catalogue.drugs),
     ]
     return [
-        Problem(part, name, f"names gene '{gene}', which is not in the gene table (genes)")
+        Problem(
+            part, name, f"names gene '{gene}', which is not in the gene table; {_mend(gene, owner)}"
+        )
         for part, name, genes in named
         for gene in genes
         if gene not in known
     ]
+
+
+def _mend(gene: str, owner: Mapping[str, str]) -> str:
+    """Return what to write instead of a symbol that is not in the gene table."""
+    if gene.upper() in owner:
+        return f"write {owner[gene.upper()]}, its approved symbol"
+    near = difflib.get_close_matches(gene.upper(), owner, n=1, cutoff=0.8)
+    hint = f"did you mean {owner[near[0]]}? Else " if near else ""
+    return f"{hint}add it under genes with its ensembl_id and entrez_id"
 
 
 def _unknown_sources(catalogue: Entries) -> list[Problem]:

@@ -140,10 +140,10 @@ def _read(file: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return (
-            f"{error.problem} (line {error.problem_mark.line + 1}); text that begins with a sign "
-            'is quoted, as in sign: "-"'
-        )
+        words = f"{error.problem} (line {error.problem_mark.line + 1})"
+        if "sequence entries" in str(error.problem):
+            words += '; text that begins with a sign is quoted, as in sign: "-"'
+        return words
     return " ".join(str(error).split())
 
 

@@ -141,10 +141,11 @@ class GeneIndex:
     def _joined(self, text: str) -> Finding:
         """Return what joined ids mean together: an id number outweighs a symbol of any age."""
         by_number, by_symbol, written, numbered = set(), set(), None, False
+        bare = True
         for piece in pieces(text):
             kind = classify(piece)
             if kind in ("ensembl", "entrez"):
-                numbered = True
+                numbered, bare = True, bare and kind == "entrez"
                 found = self._by_number(piece, kind).symbol
                 by_number |= {found} if found else set()
             elif kind == "symbol" and written is None:
@@ -153,8 +154,12 @@ class GeneIndex:
                 by_symbol |= {found} if found else set()
         if len(by_number) == 1:
             symbol = next(iter(by_number))
-            clash = by_symbol - by_number
-            return Finding("joined", None if clash else symbol, conflicting=bool(clash))
+            may = self._ambiguous.get((written or "").upper(), ())
+            # a bare number beside a name that is no name of its gene may be a row's
+            unnamed = written is None or bool(by_symbol) or symbol in may
+            stranger = bare and symbol in self.genes and not unnamed
+            clash = bool(by_symbol - by_number) or stranger
+            return Finding("joined", None if clash else symbol, conflicting=clash)
         if by_number or (by_symbol and numbered):
             return Finding("joined", None, conflicting=True)
         return Finding("joined", next(iter(by_symbol), written))

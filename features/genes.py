@@ -68,13 +68,18 @@ class GeneTranslation:
         kind, most = max(self.kinds.items(), key=lambda item: item[1])
         if most >= _MOSTLY * total:
             return _WORDS[kind]
-        shares = ", ".join(f"{count} {_WORDS[kind]}" for kind, count in sorted(self.kinds.items()))
-        return f"mixed ({shares})"
+        return f"mixed ({self._counts})"
+
+    @property
+    def _counts(self) -> str:
+        return ", ".join(f"{count} {_WORDS[kind]}" for kind, count in sorted(self.kinds.items()))
 
     @property
     def notes(self) -> list[str]:
         """What a user should know, a sentence each."""
         notes = []
+        if self.id_type == "symbol" and len(self.kinds) > 1:
+            notes.append(f"gene identifiers of several kinds: {self._counts}")
         if self.id_type != "symbol":
             notes.append(f"gene identifiers: {self.id_type}, translated to symbols")
         if self.read_upper:
@@ -128,7 +133,8 @@ def translate_genes(
     >>> translate_genes(names, catalogue=default_catalogue()).symbols
     ('VSIR', 'CD274', 'B2M')
     """
-    texts = [clean(str(identifier)) for identifier in identifiers]
+    identifiers = [str(identifier) for identifier in identifiers]
+    texts = [clean(identifier) for identifier in identifiers]
     refuse_foreign(texts)
     _refuse_numbering(texts)
     index = GeneIndex(catalogue, table)

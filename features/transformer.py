@@ -80,10 +80,12 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         ConfigError
-            The setting has no markers, or ``score_kind`` is unknown.
+            The setting has no markers, ``score_kind`` is unknown, or ``min_coverage`` no share.
         """
         if self.score_kind not in ("rank", "mean_z"):
             raise ConfigError(f"score_kind is '{self.score_kind}'; allowed: rank, mean_z")
+        if not 0 <= self.min_coverage <= 1:
+            raise ConfigError(f"min_coverage is {self.min_coverage}; allowed: 0 to 1")
         measured = np.ones(X.n_vars, dtype=bool)
         if not is_sparse(X):
             measured = np.isfinite(dense_expression(X)).all(axis=0)

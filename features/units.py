@@ -38,7 +38,7 @@ above 2.2 times that within in nearly any three samples of the real cohorts, and
 their z-scores."""
 _MANY_GENES, _LOW_FOR_MANY = 500, 8.0
 """Highest value that no logarithm of so many genes stays below."""
-_NEAR_A_MILLION, _AGREEMENT = 1.0, 0.2
+_NEAR_A_MILLION, _AGREEMENT = 0.5, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
 _SAME_SPREAD = 0.05
 _SCALED_SHARE = 1 / 3
@@ -119,6 +119,11 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
     if finite.size == 0:
         raise CohortError("the expression matrix holds no number; give a file with expression")
     low, high = float(finite.min()), float(finite.max())
+    if high <= 0 and low < 0:
+        raise CohortError(
+            f"no value is above zero (values {low:.4g} to {high:.4g}): the values seem to be "
+            "negated, as Ct values are; turn their sign, so that more means more expression"
+        )
     whole = float(np.mean(finite == np.round(finite)))
     seen = f"values {low:.4g} to {high:.4g}, {whole:.1%} whole numbers"
     if whole >= _INTEGER_SHARE:
@@ -193,10 +198,9 @@ def is_gene_scaled(values: NDArray[np.float64], *, floor_share: float = 0.0) -> 
         ):
             return _CLIPPED
         linear = bool(highest > _HIGHEST_LOG)
-        around_zero = abs(np.nanmedian(values)) < _CENTRED_RATIO * np.nanstd(values)
-        if floor_share < _SMALL_FLOOR and around_zero and not linear:
-            return _CENTRED
-        if floor_share < _SHARED_FLOOR and _lie_about_zero(values, linear=linear):
+        floorless = floor_share < _SHARED_FLOOR
+        about_zero = _lie_about_zero(values, linear=linear, floorless=floorless)
+        if floor_share < _SMALL_FLOOR and about_zero:
             return _CENTRED
     return _SCALED if share_highest_value(values) or _have_unit_spread(values) else ""
 
@@ -223,15 +227,16 @@ def _have_unit_spread(values: NDArray[np.float64]) -> bool:
     return varying.size >= _FEWEST_FOR_SPREADS and bool(alike.mean() > _SCALED_SHARE)
 
 
-def _lie_about_zero(values: NDArray[np.float64], *, linear: bool) -> bool:
+def _lie_about_zero(values: NDArray[np.float64], *, linear: bool, floorless: bool) -> bool:
     """Return whether values lie about zero and genes differ less than samples within a gene.
 
     So it is once each gene was centred, in any subset of its samples; not so in expression. Of one
     or two samples only the first can be told, and of two on a linear scale neither.
     """
     if values.shape[0] < _FEWEST_FOR_MEANS:
-        near = abs(np.nanmedian(values)) < _ABOUT_ZERO[linear] * np.nanstd(values)
-        low = values.shape[1] >= _MANY_GENES and np.nanmax(values) < _LOW_FOR_MANY
+        furthest = _ABOUT_ZERO[linear] if floorless else _CENTRED_RATIO
+        near = abs(np.nanmedian(values)) < furthest * np.nanstd(values)
+        low = floorless and values.shape[1] >= _MANY_GENES and np.nanmax(values) < _LOW_FOR_MANY
         return bool(near or low) and not linear
     measured = values[:, np.isfinite(values).all(axis=0)]
     if min(measured.shape) < _FEWEST_FOR_MEANS:

@@ -20,6 +20,13 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def require_folder(path: Path) -> None:
     """Refuse a folder for outputs that cannot be made or written to; nothing is made yet.
 
@@ -49,7 +56,7 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     ConfigError
         The folder cannot be made or written to.
     """
-    if not path.name:
+    if not path.name or _is_folder(path):
         raise ConfigError(f"{path} cannot be written: it is a folder; choose another output")
     temporary = path.with_name(f".{path.name}.part{path.suffix}")
     try:
