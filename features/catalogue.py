@@ -153,6 +153,15 @@ def genes_of(markers: Iterable[Marker]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(used))
 
 
+def genes_read(marker: Marker, markers: Mapping[str, Marker]) -> tuple[str, ...]:
+    """Return the symbols that a marker's score reads: its own and those of the marker it is over.
+
+    ``markers`` holds every marker by id. Genes that a drug chooses are not among them.
+    """
+    over = markers[marker.over].genes if marker.over else ()
+    return tuple(dict.fromkeys(marker.genes + marker.minus_genes + over))
+
+
 def load_catalogue(place: Path) -> Catalogue:
     """Return the checked catalogue of a folder, or the packaged one with a user's file added.
 

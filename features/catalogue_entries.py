@@ -164,9 +164,13 @@ class Marker(_Entry):
             raise ValueError("weights go with score 'weighted'")
         return self
 
+    def sign_in(self, setting: str) -> Sign:
+        """Return the sign in ``setting`` (bulk)."""
+        return self.sign_by_setting.get(setting, self.sign)  # type: ignore[call-overload, no-any-return]
+
     def signed(self, setting: str) -> int:
         """Return +1, -1 or 0: the direction of resistance in ``setting`` (bulk)."""
-        return SIGN_VALUE[self.sign_by_setting.get(setting, self.sign)]  # type: ignore[call-overload]
+        return SIGN_VALUE[self.sign_in(setting)]
 
 
 class PayloadClass(_Entry):

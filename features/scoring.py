@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import Marker
+from features.catalogue import Marker, genes_read
 from features.gene_scores import GeneScores
 from features.therapy import DrugGenes
 
@@ -54,7 +54,8 @@ def score_markers(
         Marker id → the genes of each sample, for markers whose genes the drug chooses. NaN where a
         sample's drug chooses none.
     """
-    scorer = _Scorer(genes, min_coverage, {marker.id: marker for marker in markers})
+    by_id = {marker.id: marker for marker in markers}
+    scorer = _Scorer(genes, min_coverage, by_id)
     scores = np.full((genes.values.shape[0], len(markers)), np.nan)
     coverage = np.full_like(scores, np.nan)
     for position, marker in enumerate(markers):
@@ -63,7 +64,7 @@ def score_markers(
             scores[:, position], coverage[:, position] = scorer.by_drug(chosen)
         else:
             scores[:, position] = scorer.rule(marker)
-            coverage[:, position] = scorer.coverage(scorer.genes_needed(marker))
+            coverage[:, position] = scorer.coverage(genes_read(marker, by_id))
     return MarkerScores(scores, coverage)
 
 
@@ -89,11 +90,6 @@ class _Scorer:
     def rule(self, marker: Marker) -> _Vector:
         """Return a marker's score (n_samples,)."""
         return self._rules[marker.score](marker)
-
-    def genes_needed(self, marker: Marker) -> tuple[str, ...]:
-        """Return every gene that a marker's score reads."""
-        over = self._markers[marker.over].genes if marker.over else ()
-        return tuple(dict.fromkeys(marker.genes + marker.minus_genes + over))
 
     def coverage(self, symbols: Sequence[str]) -> _Vector:
         """Return the share of genes measured (n_samples,)."""

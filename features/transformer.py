@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from features.catalogue import Catalogue, Marker, default_catalogue, genes_of
+from features.catalogue import Catalogue, Marker, default_catalogue, genes_of, genes_read
 from features.cohort import dense_expression, is_sparse
 from features.errors import ConfigError
 from features.gene_report import GeneReport, build_gene_report
@@ -157,8 +157,7 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         for marker in markers.values():
             own = chosen.get(marker.id)
             if own is None:
-                over = markers[marker.over].genes if marker.over else ()
-                needed[marker.id] = marker.genes + marker.minus_genes + over
+                needed[marker.id] = genes_read(marker, markers)
             else:
                 genes = (gene for drug in own for gene in drug.plus + drug.minus)
                 needed[marker.id] = tuple(dict.fromkeys(genes))
@@ -179,8 +178,7 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
 
     def therapies(self, X: ad.AnnData) -> dict[object, Therapy]:
         """Return what each distinct text of ``obs['drug']`` is taken for."""
-        texts = X.obs["drug"].tolist() if "drug" in X.obs else [None]
-        return DrugTable(self._catalogue()).find_all(texts)
+        return DrugTable(self._catalogue()).find_all(_drug_texts(X))
 
     def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Return the marker ids."""
@@ -198,9 +196,7 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         rules = {marker.id: marker.by_drug for marker in self._markers() if marker.by_drug}
         if not rules:
             return {}
-        table = DrugTable(self._catalogue())
-        texts = X.obs["drug"].tolist() if "drug" in X.obs else [None] * X.n_obs
-        therapies = table.find_all(texts)
+        table, therapies, texts = DrugTable(self._catalogue()), self.therapies(X), _drug_texts(X)
         chosen = {}
         for name, rule in rules.items():
             genes = {text: table.genes(rule, therapy) for text, therapy in therapies.items()}
@@ -233,3 +229,8 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
 
     def _table(self, values: NDArray[np.float64], X: ad.AnnData) -> pd.DataFrame:
         return pd.DataFrame(values, index=X.obs_names.copy(), columns=list(self.feature_names_))
+
+
+def _drug_texts(X: ad.AnnData) -> list[object]:
+    """Return the text for each sample's drug, None where the cohort has none."""
+    return X.obs["drug"].tolist() if "drug" in X.obs else [None] * X.n_obs

@@ -131,8 +131,9 @@ def detect_unit(values: NDArray[np.float64]) -> UnitFinding:
             raise _negative_counts(finite)
         return UnitFinding("counts", 0.0, seen)
     if high > _HIGHEST_LOG:
-        if low < 0 and is_gene_scaled(values):
-            return UnitFinding("gene_scaled", 0.0, f"{seen}: {_CENTRED}")
+        scaled = is_gene_scaled(values) if low < 0 else ""
+        if scaled:
+            return UnitFinding("gene_scaled", 0.0, f"{seen}: {scaled}")
         if low < 0:
             raise CohortError(
                 f"expression holds negative values on a linear scale ({seen}); "

@@ -48,7 +48,7 @@ def marker_rows(
             marker.id,
             marker.mechanism,
             marker.by_drug or marker.score,
-            marker.sign_by_setting.get(setting, marker.sign) if setting else marker.sign,  # type: ignore[call-overload]
+            marker.sign_in(setting) if setting else marker.sign,
             marker.evidence,
             _genes(marker),
         )
@@ -132,7 +132,7 @@ def _context(catalogue: Catalogue, marker: Marker) -> dict[str, object]:
     symbols = dict.fromkeys(marker.genes + marker.minus_genes)
     genes = {gene.symbol: gene for gene in catalogue.genes if gene.symbol in symbols}
     rule = _BY_DRUG[marker.by_drug] if marker.by_drug else _RULES[marker.score]
-    signs = {name: marker.sign_by_setting.get(name, marker.sign) for name in marker.settings}
+    signs = {name: marker.sign_in(name) for name in marker.settings}
     return {
         "marker": marker,
         "genes": [genes[symbol] for symbol in symbols],

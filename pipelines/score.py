@@ -196,37 +196,34 @@ def score_cohort(
     if genes.grade == "too little" and not force:
         raise too_little(cohort.name, genes)
     cohorts = adata.obs["cohort"].astype(str)
-    probability = model.predict(features, standardisation=chosen, cohorts=cohorts)
     attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
     mechanisms = model.catalogue.mechanisms
     arm = model.arm(chosen)
-    predictions = pd.DataFrame(
-        {
-            "sample_id": adata.obs["sample_id"].astype(str),
-            "patient_id": adata.obs["patient_id"].astype(str),
-            "cohort": cohorts,
-            "probability": probability,
-            "calibration_method": arm.calibrator.method,
-            "gene_coverage": transformer.gene_coverage(adata),
-            "score_kind": transformer.score_kind,
-            "standardisation": chosen,
-        }
-    )
     background = model.transformer.background_coverage(adata)
     doubts = _cohort_doubts(
         genes,
         background=background if chosen == "reference" else None,
         unlike_training=transformer.score_kind != model.transformer.score_kind,
     )
-    calls = _calls(predictions, threshold=arm.threshold, doubts=doubts)
-    predictions = predictions.join(calls)
+    predictions = pd.DataFrame(
+        {
+            "sample_id": adata.obs["sample_id"].astype(str),
+            "patient_id": adata.obs["patient_id"].astype(str),
+            "cohort": cohorts,
+            "probability": model.predict(features, standardisation=chosen, cohorts=cohorts),
+            "calibration_method": arm.calibrator.method,
+            "prediction_set": pd.Series(None, index=adata.obs_names, dtype="string"),
+            "score_kind": transformer.score_kind,
+            "standardisation": chosen,
+            "gene_coverage": transformer.gene_coverage(adata),
+            "shift_score": np.nan,
+            "model_uri": uri,
+            "model_version": pd.Series(version, index=adata.obs_names, dtype="string"),
+        }
+    )
+    predictions = predictions.join(_calls(predictions, threshold=arm.threshold, doubts=doubts))
     predictions = predictions.join(attributions.leading_mechanisms(mechanisms))
-    predictions["prediction_set"] = pd.Series(None, index=predictions.index, dtype="string")
-    predictions["shift_score"] = np.nan
-    predictions["model_uri"] = uri
-    predictions["model_version"] = pd.Series(version, index=predictions.index, dtype="string")
-    training = model.facts.get("training_files", {})
-    in_sample = cohort.name in training or cohort.expression_hash in training.values()
+    in_sample = _was_trained_on(model, cohort)
     return ScoredCohort(
         cohort,
         predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
@@ -239,6 +236,12 @@ def score_cohort(
         background,
         genes,
     )
+
+
+def _was_trained_on(model: ResistanceModel, cohort: IngestedCohort) -> bool:
+    """Return whether the model was trained on a cohort of this name or on its expression file."""
+    training = model.facts.get("training_files", {})
+    return cohort.name in training or cohort.expression_hash in training.values()
 
 
 def too_little(name: str, genes: GeneReport) -> CohortError:
