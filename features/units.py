@@ -33,17 +33,15 @@ _FEWEST_FOR_MEANS = 3
 """Fewest samples, and genes, whose variances say whether genes are centred."""
 _ABOUT_ZERO = {False: 0.75, True: 0.25}
 """Furthest that the mean of all values may lie from zero, in standard deviations within genes, by
-whether the scale is linear. Three samples of z-scores reach 0.74. The variance between genes is
-above 2.2 times that within in nearly any three samples of the real cohorts, and below 0.9 times in
-their z-scores."""
+whether the scale is linear. Three samples cut from the z-scores of a real cohort reach 0.74."""
 _MANY_GENES, _LOW_FOR_MANY = 500, 8.0
 """Highest value that no logarithm of so many genes stays below."""
 _NEAR_A_MILLION, _AGREEMENT = 0.5, 0.2
 """Furthest that undone totals may lie from what they should be, in powers of ten."""
 _SAME_SPREAD = 0.05
 _SCALED_SHARE = 1 / 3
-"""Share of genes of unit spread: above a half in the scaled files of the real cohorts, below 0.15
-in the others."""
+"""Share of genes of unit spread: 0.66 and 1 in the two real files scaled to it, at most 0.13 in the
+others."""
 _FEWEST_FOR_SPREADS = 20
 """Fewest genes, and samples, for a spread to be told as shared."""
 _FEWEST_FOR_HIGHEST = 5

@@ -10,6 +10,11 @@ import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue, default_catalogue
+from features.reference import ReferenceStandardiser, standardise_in_cohort
+from features.transformer import MarkerFeatures
+from models.calibration import PlattCalibrator
+from models.classifier import ResistanceClassifier
+from models.resistance_model import ModelArm, ResistanceModel
 from pipelines.demo import DemoResult, run_demo
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -83,3 +88,29 @@ def demo_run(session_store: str, tmp_path_factory: pytest.TempPathFactory) -> De
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", session_store)
         return run_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def train_small_model() -> Callable[..., ResistanceModel]:
+    """Return a trainer of a small model on one cohort: both standardisations, threshold 0.5."""
+
+    def train(
+        training: ad.AnnData, catalogue: Catalogue, *, setting: str, facts: dict[str, object]
+    ) -> ResistanceModel:
+        transformer = MarkerFeatures(catalogue, setting=setting).fit(training)
+        features = transformer.transform(training)
+        y = training.obs["resistant"].astype(int)
+        reference = ReferenceStandardiser().fit(features)
+        tables = {
+            "cohort": standardise_in_cohort(features, cohorts=training.obs["cohort"]),
+            "reference": reference.transform(features),
+        }
+        arms = {}
+        for name, table in tables.items():
+            classifier = ResistanceClassifier(n_estimators=20, min_child_samples=5).fit(table, y)
+            calibrator = PlattCalibrator().fit(classifier.decision_function(table), y)
+            standardiser = reference if name == "reference" else None
+            arms[name] = ModelArm(classifier, calibrator, standardiser, 0.5)
+        return ResistanceModel(setting, catalogue, transformer, arms, 15, facts)
+
+    return train

@@ -7,32 +7,17 @@ import pandas as pd
 import pytest
 
 from features.errors import CohortError, ModelError
-from features.reference import ReferenceStandardiser, standardise_in_cohort
 from features.transformer import MarkerFeatures
-from models.calibration import PlattCalibrator
-from models.classifier import ResistanceClassifier
-from models.resistance_model import ModelArm, ResistanceModel
+from models.resistance_model import ResistanceModel
 
 
 @pytest.fixture
-def model_and_cohort(make_cohort, catalogue) -> tuple[ResistanceModel, ad.AnnData]:
+def model_and_cohort(
+    make_cohort, catalogue, train_small_model
+) -> tuple[ResistanceModel, ad.AnnData]:
     cohort = make_cohort(60)
-    transformer = MarkerFeatures(catalogue, setting="ici").fit(cohort)
-    features = transformer.transform(cohort)
-    y = cohort.obs["resistant"].astype(int)
-    reference = ReferenceStandardiser().fit(features)
-    tables = {
-        "cohort": standardise_in_cohort(features, cohorts=cohort.obs["cohort"]),
-        "reference": reference.transform(features),
-    }
-    arms = {}
-    for name, table in tables.items():
-        classifier = ResistanceClassifier(n_estimators=20, min_child_samples=5).fit(table, y)
-        calibrator = PlattCalibrator().fit(classifier.decision_function(table), y)
-        standardiser = reference if name == "reference" else None
-        arms[name] = ModelArm(classifier, calibrator, standardiser, 0.5)
-    model = ResistanceModel("ici", catalogue, transformer, arms, 15, {"training_cohorts": ["x"]})
-    return model, cohort
+    facts = {"training_cohorts": ["x"]}
+    return train_small_model(cohort, catalogue, setting="ici", facts=facts), cohort
 
 
 def test_a_saved_model_is_the_same_and_holds_no_pickle(model_and_cohort, tmp_path):

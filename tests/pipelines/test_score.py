@@ -13,11 +13,7 @@ from features.catalogue import Catalogue, genes_of
 from features.cohort import CohortReport
 from features.errors import CohortError
 from features.gene_scores import gene_z_scores
-from features.reference import ReferenceStandardiser, standardise_in_cohort
-from features.transformer import MarkerFeatures
-from models.calibration import PlattCalibrator
-from models.classifier import ResistanceClassifier
-from models.resistance_model import ModelArm, ResistanceModel
+from models.resistance_model import ResistanceModel
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
 from pipelines.score import (
@@ -129,40 +125,28 @@ def models() -> dict[str, ResistanceModel]:
 
 @pytest.fixture
 def model_of(
-    make_cohort: MakeCohort, catalogue: Catalogue, models: dict[str, ResistanceModel]
+    make_cohort: MakeCohort,
+    catalogue: Catalogue,
+    models: dict[str, ResistanceModel],
+    train_small_model: Callable[..., ResistanceModel],
 ) -> Model:
     """Return a giver of small models of a setting, trained on noise, each made once."""
-
-    def model(setting: str) -> ResistanceModel:
-        if setting not in models:
-            models[setting] = _trained(make_cohort(60, seed=3, name="train"), catalogue, setting)
-        return models[setting]
-
-    return model
-
-
-def _trained(training: ad.AnnData, catalogue: Catalogue, setting: str) -> ResistanceModel:
-    training.obs["drug"] = ["T-DM1", "Trodelvy", "enfortumab vedotin"] * 20
-    transformer = MarkerFeatures(catalogue, setting=setting).fit(training)
-    features = transformer.transform(training)
-    y = training.obs["resistant"].astype(int)
-    reference = ReferenceStandardiser().fit(features)
-    tables = {
-        "cohort": standardise_in_cohort(features, cohorts=training.obs["cohort"]),
-        "reference": reference.transform(features),
-    }
-    arms = {}
-    for name, table in tables.items():
-        classifier = ResistanceClassifier(n_estimators=20, min_child_samples=5).fit(table, y)
-        calibrator = PlattCalibrator().fit(classifier.decision_function(table), y)
-        standardiser = reference if name == "reference" else None
-        arms[name] = ModelArm(classifier, calibrator, standardiser, 0.5)
     facts = {
         "training_cohorts": ["train"],
         "training_files": {"train": "0123"},
-        "held_out": {arm: {"model": HELD_OUT, "class prior": HELD_OUT} for arm in arms},
+        "held_out": {
+            arm: {"model": HELD_OUT, "class prior": HELD_OUT} for arm in ("cohort", "reference")
+        },
     }
-    return ResistanceModel(setting, catalogue, transformer, arms, 15, facts)
+
+    def model(setting: str) -> ResistanceModel:
+        if setting not in models:
+            training = make_cohort(60, seed=3, name="train")
+            training.obs["drug"] = ["T-DM1", "Trodelvy", "enfortumab vedotin"] * 20
+            models[setting] = train_small_model(training, catalogue, setting=setting, facts=facts)
+        return models[setting]
+
+    return model
 
 
 def ingested(adata: ad.AnnData, *, unit: str = "tpm") -> IngestedCohort:
