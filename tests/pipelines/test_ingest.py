@@ -171,7 +171,7 @@ def test_a_stated_unit_that_the_values_cannot_have_is_refused(
 
 
 def test_counts_with_a_length_column_agree_with_tpm(ingest: Ingest) -> None:
-    table = truth().counts.T
+    table = truth().counts.T.copy()
     table.insert(0, "Length", truth().lengths.astype(int))
     cohort = ingest(table)
     assert cohort_facts(cohort.adata)["unit"] == "counts"
@@ -396,7 +396,7 @@ def test_a_renamed_gene_is_rescued_and_noted(ingest: Ingest) -> None:
 
 
 def test_an_earlier_name_is_left_alone_when_the_approved_one_is_there(ingest: Ingest) -> None:
-    table = truth().tpm.T
+    table = truth().tpm.T.copy()
     table.loc["C10orf54"] = 100.0
     cohort = ingest(table)
     assert cohort_facts(cohort.adata)["renamed_genes"] == {}
@@ -408,7 +408,7 @@ def test_an_earlier_name_is_left_alone_when_the_approved_one_is_there(ingest: In
 
 @pytest.mark.parametrize("name", UNITS)
 def test_repeated_genes_are_added_up_on_the_linear_scale(ingest: Ingest, name: str) -> None:
-    tpm = truth().tpm.T
+    tpm = truth().tpm.T.copy()
     part = (tpm.loc[["B2M", "BG3"]] // 16) / 8
     split = pd.concat([tpm, part])
     split.iloc[tpm.index.get_indexer(["B2M", "BG3"])] -= part.to_numpy()
@@ -419,7 +419,7 @@ def test_repeated_genes_are_added_up_on_the_linear_scale(ingest: Ingest, name: s
 
 
 def test_repeated_genes_of_counts_are_added_up(ingest: Ingest) -> None:
-    counts = truth().counts.T
+    counts = truth().counts.T.copy()
     cohort = ingest(pd.concat([counts, counts.loc[["B2M"]]]))
     column = cohort.adata[:, "B2M"].layers["counts"].ravel()
     np.testing.assert_array_equal(column, 2 * counts.loc["B2M"])
@@ -441,7 +441,7 @@ def test_repeated_probes_of_an_intensity_are_averaged(ingest: Ingest) -> None:
 
 
 def test_values_not_measured_stay_nan_and_are_noted(ingest: Ingest) -> None:
-    table = truth().tpm.T
+    table = truth().tpm.T.copy()
     table.iloc[0, :3] = np.nan
     cohort = ingest(table)
     assert np.isnan(cohort.adata.X).sum() == 3
