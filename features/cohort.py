@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.catalogue import Catalogue, default_catalogue
+from features.covariates import COVARIATES
 from features.errors import CohortError, examples
 
 __all__ = [
@@ -36,6 +37,7 @@ OPTIONAL_COLUMNS = (
     "pfs_event",
     "os_time",
     "os_event",
+    *COVARIATES,
 )
 TARGET_SUM = 1e6
 """Every sample is scaled to this total before log1p (CPM, TPM)."""

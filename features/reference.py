@@ -65,13 +65,13 @@ def standardise_in_cohort(
             f"cohort '{small.index[0]}' has {small.iloc[0]} samples; cohort-relative "
             f"standardisation needs {min_cohort_size}: use the reference-relative one"
         )
-    standardised = features.copy()
+    values = features.to_numpy(dtype=float)
+    standardised = np.empty_like(values)
     for cohort in sizes.index:
         rows = (cohorts == cohort).to_numpy()
-        values = features.to_numpy(dtype=float)[rows]
-        mean, spread = mean_and_spread(values)
-        standardised.loc[rows] = _standardise(values, mean=mean, spread=spread)
-    return standardised
+        mean, spread = mean_and_spread(values[rows])
+        standardised[rows] = _standardise(values[rows], mean=mean, spread=spread)
+    return pd.DataFrame(standardised, index=features.index, columns=features.columns)
 
 
 class ReferenceStandardiser(TransformerMixin, BaseEstimator):

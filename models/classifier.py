@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from lightgbm import LGBMClassifier
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-__all__ = ["ResistanceClassifier", "patient_weights"]
+from models.weights import sample_weights, signs_by_position, two_classes
+
+__all__ = ["ResistanceClassifier"]
 
 
 class ResistanceClassifier(ClassifierMixin, BaseEstimator):
@@ -28,6 +28,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
     ----------
     n_estimators, num_leaves, learning_rate, colsample_bytree, min_child_samples, reg_lambda
         As in LightGBM: 200 trees of 5 leaves, slow learning, 30% of the features a tree.
+    subsample
+        Share of the samples drawn anew for each tree (bagging); 1 takes all.
     n_seeds
         Models with different seeds whose log-odds are averaged.
     monotone_constraints
@@ -48,6 +50,7 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> X = pd.DataFrame({"b2m": np.linspace(0, 1, 80)})
     >>> y = (X["b2m"] < 0.5).astype(int)
     >>> model = ResistanceClassifier(monotone_constraints={"b2m": -1}).fit(X, y)
@@ -68,6 +71,7 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         colsample_bytree: float = 0.3,
         min_child_samples: int = 20,
         reg_lambda: float = 10.0,
+        subsample: float = 1.0,
         n_seeds: int = 3,
         monotone_constraints: Mapping[str, int] | Sequence[int] | None = None,
         random_state: int = 0,
@@ -79,12 +83,20 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         self.colsample_bytree = colsample_bytree
         self.min_child_samples = min_child_samples
         self.reg_lambda = reg_lambda
+        self.subsample = subsample
         self.n_seeds = n_seeds
         self.monotone_constraints = monotone_constraints
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        cohorts: ArrayLike | None = None,
+    ) -> Self:
         """Fit on features (n_samples, n_features) and labels (n_samples,).
 
         Parameters
@@ -94,6 +106,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         groups
             Patient of each sample: a patient's samples together weigh as one. None weighs every
             sample the same.
+        cohorts
+            Cohort of each sample: cohorts weigh the same. None: as large as they are.
 
         Raises
         ------
@@ -103,16 +117,10 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         features, labels = validate_data(
             self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
         )
-        check_classification_targets(labels)
-        self.classes_, encoded = np.unique(labels, return_inverse=True)
-        if self.classes_.size > 2:
-            raise ValueError(
-                "Only binary classification is supported. The type of the target is "
-                f"multiclass with {self.classes_.size} classes."
-            )
-        if self.classes_.size < 2:
-            raise ValueError("ResistanceClassifier needs two classes; the labels hold one class")
-        weights = None if groups is None else patient_weights(groups)
+        self.classes_, encoded = two_classes(labels)
+        weights = None
+        if groups is not None or cohorts is not None:
+            weights = sample_weights(len(encoded), groups=groups, cohorts=cohorts)
         constraints = self._constraints()
         # LightGBM frees the interpreter while it trains, so threads share the seeds.
         self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
@@ -154,6 +162,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
             colsample_bytree=self.colsample_bytree,
             min_child_samples=self.min_child_samples,
             reg_lambda=self.reg_lambda,
+            subsample=self.subsample,
+            subsample_freq=int(self.subsample < 1.0),
             monotone_constraints=constraints,
             random_state=self.random_state + seed,
             n_jobs=1,
@@ -163,24 +173,8 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _constraints(self) -> list[int] | None:
-        given = self.monotone_constraints
-        if given is None:
+        if self.monotone_constraints is None:
             return None
-        if not isinstance(given, Mapping):
-            if len(given) != self.n_features_in_:
-                raise ValueError(
-                    f"{len(given)} monotone constraints for {self.n_features_in_} features"
-                )
-            return [int(sign) for sign in given]
-        names = [str(name) for name in getattr(self, "feature_names_in_", [])]
-        unknown = sorted(set(given) - set(names))
-        if unknown:
-            raise ValueError(f"monotone_constraints name unknown features {unknown[:5]}")
-        return [int(given.get(name, 0)) for name in names]
-
-
-def patient_weights(groups: ArrayLike) -> NDArray[np.float64]:
-    """Return sample weights (n_samples,) so that each patient weighs the same; their mean is 1."""
-    patients = pd.Series(np.asarray(groups))
-    share = 1.0 / patients.map(patients.value_counts()).to_numpy(dtype=float)
-    return np.asarray(share / share.mean())
+        names = getattr(self, "feature_names_in_", None)
+        signs = signs_by_position(self.monotone_constraints, names=names, count=self.n_features_in_)
+        return [int(sign) for sign in signs]

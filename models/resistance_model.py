@@ -8,27 +8,39 @@ from typing import Any, cast
 
 import pandas as pd
 import skops.io
-from scipy.special import expit
 
 from features.catalogue import Catalogue
 from features.errors import ModelError, examples
+from features.fingerprint import Fingerprints
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
 from features.transformer import MarkerFeatures
-from models.calibration import PlattCalibrator
-from models.classifier import ResistanceClassifier
+from models.calibration import Calibrator
+from models.candidates import Estimator
+from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
+from models.training_reference import TrainingReference
 
 __all__ = ["ModelArm", "ResistanceModel"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_REFERENCE_FILE = "training.skops"
 _TRUSTED = [
     "collections.OrderedDict",
     "collections.defaultdict",
     "features.reference.ReferenceStandardiser",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
+    "models.calibration.BetaCalibrator",
+    "models.calibration.IsotonicCalibrator",
     "models.calibration.PlattCalibrator",
+    "models.calibration.ShiftedCalibrator",
+    "models.candidates.AveragedModels",
+    "models.candidates.FeatureModel",
     "models.classifier.ResistanceClassifier",
+    "models.conformal.ConformalSets",
+    "models.drift.DriftReference",
+    "models.linear.SignedLogisticRegression",
+    "models.shift.ShiftDetector",
 ]
 
 
@@ -38,16 +50,17 @@ class ModelArm:
 
     Attributes
     ----------
-    classifier, calibrator
-        Fitted on this standardisation.
+    classifier, calibrator, sets
+        Fitted on this standardisation: log-odds, their calibration, conformal prediction sets.
     standardiser
         The frozen reference (arm ``reference``), or None (arm ``cohort``).
     threshold
-        Calibrated probability from which a sample is called resistant.
+        Share of resistant samples in training.
     """
 
-    classifier: ResistanceClassifier
-    calibrator: PlattCalibrator
+    classifier: Estimator
+    calibrator: Calibrator
+    sets: ConformalSets
     standardiser: ReferenceStandardiser | None
     threshold: float
 
@@ -66,6 +79,8 @@ class ResistanceModel:
         Fitted :class:`features.MarkerFeatures`.
     arms
         ``cohort`` and ``reference`` → :class:`ModelArm`.
+    training
+        What the training samples looked like: is a new one like them, or one of them?
     min_cohort_size
         Fewest samples for the cohort-relative standardisation.
     facts
@@ -76,6 +91,7 @@ class ResistanceModel:
     catalogue: Catalogue
     transformer: MarkerFeatures
     arms: Mapping[Standardisation, ModelArm]
+    training: TrainingReference
     min_cohort_size: int
     facts: Mapping[str, Any]
 
@@ -132,12 +148,25 @@ class ResistanceModel:
         *,
         standardisation: Standardisation,
         cohorts: "pd.Series[str] | None" = None,
-    ) -> "pd.Series[float]":
-        """Return the calibrated probability of resistance (n_samples,) from raw features."""
+    ) -> pd.DataFrame:
+        """Return predictions from raw features (n_samples,).
+
+        Columns ``log_odds`` (uncalibrated), ``probability`` (calibrated, of resistance),
+        ``in_responsive`` and ``in_resistant`` (the conformal set).
+        """
         X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
         arm = self.arm(standardisation)
-        log_odds = arm.calibrator.calibrated_log_odds(arm.classifier.decision_function(X))
-        return pd.Series(expit(log_odds), index=features.index, name="probability")
+        log_odds = arm.classifier.decision_function(X)
+        sets = arm.sets.predict_set(log_odds)
+        return pd.DataFrame(
+            {
+                "log_odds": log_odds,
+                "probability": arm.calibrator.predict(log_odds),
+                "in_responsive": sets[:, 0],
+                "in_resistant": sets[:, 1],
+            },
+            index=features.index,
+        )
 
     def explain(
         self,
@@ -155,10 +184,16 @@ class ResistanceModel:
         """Write the model as ``model.json`` and one skops file an arm; no pickle."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, arm in self.arms.items():
-            parts = {"classifier": arm.classifier, "calibrator": arm.calibrator}
+            parts: dict[str, Any] = {
+                "classifier": arm.classifier,
+                "calibrator": arm.calibrator,
+                "sets": arm.sets,
+            }
             if arm.standardiser is not None:
                 parts["standardiser"] = arm.standardiser
             skops.io.dump(parts, folder / f"{name}.skops")
+        reference = {"shift": self.training.shift, "drift": self.training.drift}
+        skops.io.dump(reference, folder / _REFERENCE_FILE)
         description = {
             "format_version": FORMAT_VERSION,
             "setting": self.setting,
@@ -167,6 +202,7 @@ class ResistanceModel:
             "score_kind": self.transformer.score_kind,
             "background": list(self.transformer.background_),
             "thresholds": {name: arm.threshold for name, arm in self.arms.items()},
+            "fingerprints": self.training.fingerprints.to_json(),
             "facts": dict(self.facts),
             "catalogue": self.catalogue.model_dump(mode="json"),
         }
@@ -206,6 +242,10 @@ class ResistanceModel:
                 cast(Standardisation, name): _load_arm(folder / f"{name}.skops", threshold)
                 for name, threshold in description["thresholds"].items()
             },
+            training=TrainingReference(
+                **skops.io.load(folder / _REFERENCE_FILE, trusted=_TRUSTED),
+                fingerprints=Fingerprints.from_json(description["fingerprints"]),
+            ),
             min_cohort_size=description["min_cohort_size"],
             facts=description["facts"],
         )
@@ -216,6 +256,7 @@ def _load_arm(path: Path, threshold: float) -> ModelArm:
     return ModelArm(
         classifier=parts["classifier"],
         calibrator=parts["calibrator"],
+        sets=parts["sets"],
         standardiser=parts.get("standardiser"),
         threshold=float(threshold),
     )

@@ -29,12 +29,12 @@ class ServedModel(PythonModel):
     ) -> pd.DataFrame:
         """Return a frame with ``probability`` (n_samples,)."""
         cohorts = model_input["cohort"] if "cohort" in model_input else None
-        probability = self.model.predict(
+        predictions = self.model.predict(
             model_input,
             standardisation=(params or {}).get("standardisation", "reference"),
             cohorts=cohorts,
         )
-        return pd.DataFrame({"probability": probability})
+        return predictions[["probability"]]
 
 
 mlflow.models.set_model(ServedModel())

@@ -155,7 +155,14 @@ class SignatureClassifier(ClassifierMixin, BaseEstimator):
     def __init__(self, *, signature: str = "gep_18") -> None:
         self.signature = signature
 
-    def fit(self, X: pd.DataFrame, y: ArrayLike, *, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: pd.DataFrame,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        cohorts: ArrayLike | None = None,
+    ) -> Self:
         """Fit on scores (n_samples, n_signatures) and labels 1 or 0; NaN scores are left out."""
         scores = X[self.signature].to_numpy(dtype=float)
         labels = np.asarray(y, dtype=float)

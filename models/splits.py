@@ -1,6 +1,7 @@
 """Splits as data: frozen, grouped by patient, checked before anything is fitted."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,15 @@ __all__ = [
     "Split",
     "check_splits",
     "grouped_splits",
+    "inner_splits",
     "leave_one_cohort_out_splits",
+    "leave_one_tumour_type_out_splits",
     "patient_keys",
     "splits_table",
 ]
+
+_INNER_FOLDS = 3
+_INNER_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -47,16 +53,33 @@ def leave_one_cohort_out_splits(samples: pd.DataFrame) -> list[Split]:
     CohortError
         There are fewer than two cohorts.
     """
-    cohorts = samples["cohort"].to_numpy(dtype=str)
-    names = [str(name) for name in sorted(set(cohorts))]
-    if len(names) < 2:
+    return _leave_one_out(samples["cohort"], what="cohort")
+
+
+def leave_one_tumour_type_out_splits(samples: pd.DataFrame) -> list[Split]:
+    """Return one split per tumour type (``cancer_type``), empty with fewer than two types.
+
+    Types whose absence leaves a training part with one class are left out of the splits.
+    """
+    types = samples["cancer_type"].fillna("unstated").astype(str)
+    if types.nunique() < 2:
+        return []
+    splits = _leave_one_out(types, what="cancer_type")
+    labels = samples["resistant"].to_numpy(dtype=float)
+    return [split for split in splits if {0.0, 1.0} <= set(labels[split.train])]
+
+
+def _leave_one_out(names: "pd.Series[str]", *, what: str) -> list[Split]:
+    values = names.to_numpy(dtype=str)
+    distinct = [str(name) for name in sorted(set(values))]
+    if len(distinct) < 2:
         raise CohortError(
-            f"leave-one-cohort-out needs at least two cohorts, got {names}; "
+            f"leave-one-{what}-out needs at least two cohorts, got {distinct}; "
             "add cohorts under cohorts.train"
         )
     return [
-        Split(name, np.flatnonzero(cohorts != name), np.flatnonzero(cohorts == name))
-        for name in names
+        Split(name, np.flatnonzero(values != name), np.flatnonzero(values == name))
+        for name in distinct
     ]
 
 
@@ -104,13 +127,58 @@ def grouped_splits(
     return splits
 
 
-def check_splits(samples: pd.DataFrame, splits: list[Split]) -> None:
-    """Refuse splits in which a patient stands on both sides.
+def inner_splits(samples: pd.DataFrame, train: NDArray[np.intp]) -> list[Split]:
+    """Return the splits inside a training part, as positions among all samples.
+
+    Leave-one-cohort-out where there are cohorts to leave out and both classes remain, else
+    patient-grouped folds.
 
     Raises
     ------
     CohortError
-        Names the split and the patients.
+        A class has a single patient: nothing can be chosen or calibrated.
+    """
+    rows = samples.iloc[train]
+    found = _inner_splits(rows)
+    return [Split(split.name, train[split.train], train[split.test]) for split in found]
+
+
+def _inner_splits(rows: pd.DataFrame) -> list[Split]:
+    if rows["cohort"].nunique() > 1:
+        splits = leave_one_cohort_out_splits(rows)
+        labels = rows["resistant"].to_numpy(dtype=float)
+        if all({0.0, 1.0} <= set(labels[split.train]) for split in splits):
+            return splits
+    labelled = rows[rows["resistant"].notna()]
+    fewest = int(patient_keys(labelled).groupby(labelled["resistant"]).nunique().min())
+    if fewest < 2:
+        raise CohortError(
+            f"the training part of a split ({examples(sorted(set(rows['cohort'])))}) has a single "
+            "patient of one class: it cannot be calibrated; add cohorts under cohorts.train"
+        )
+    folds = min(_INNER_FOLDS, fewest)
+    return grouped_splits(rows, n_splits=folds, n_repeats=1, seed=_INNER_SEED)
+
+
+def check_splits(
+    samples: pd.DataFrame, splits: Sequence[Split], *, duplicates: pd.DataFrame | None = None
+) -> None:
+    """Refuse splits in which a patient, or one sample under two names, stands on both sides.
+
+    Parameters
+    ----------
+    samples
+        ``cohort`` and ``patient_id`` by sample.
+    splits
+        What is checked.
+    duplicates
+        Pairs ``sample, other`` (of the samples' index) that are the same tissue, from
+        :func:`features.fingerprint.find_duplicates`.
+
+    Raises
+    ------
+    CohortError
+        Names the split and the patients, or the samples.
     """
     keys = patient_keys(samples).to_numpy()
     for split in splits:
@@ -119,23 +187,38 @@ def check_splits(samples: pd.DataFrame, splits: list[Split]) -> None:
             raise CohortError(
                 f"split '{split.name}' has {len(both)} patients on both sides: {examples(both)}"
             )
+        if duplicates is not None and len(duplicates):
+            _refuse_straddling_duplicates(samples.index, split, duplicates)
 
 
-def splits_table(samples: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:
-    """Return the splits as a table: ``split, sample_id, cohort, patient_id, side``."""
-    rows = []
-    for split in splits:
-        for side, positions in (("train", split.train), ("test", split.test)):
-            part = samples.iloc[positions]
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "split": split.name,
-                        "sample_id": part.index.astype(str),
-                        "cohort": part["cohort"].astype(str).to_numpy(),
-                        "patient_id": part["patient_id"].astype(str).to_numpy(),
-                        "side": side,
-                    }
-                )
-            )
-    return pd.concat(rows, ignore_index=True)
+def _refuse_straddling_duplicates(index: pd.Index, split: Split, duplicates: pd.DataFrame) -> None:
+    train, test = set(index[split.train]), set(index[split.test])
+    pairs = [
+        f"{first} = {second}"
+        for first, second in zip(duplicates["sample"], duplicates["other"], strict=True)
+        if (first in train and second in test) or (first in test and second in train)
+    ]
+    if pairs:
+        raise CohortError(
+            f"split '{split.name}' has {len(pairs)} samples on both sides under two names, by "
+            f"their expression: {examples(pairs)}; name one of each pair under samples.exclude, "
+            "or its cohort under cohorts.exclude"
+        )
+
+
+def splits_table(samples: pd.DataFrame, splits: Sequence[Split]) -> pd.DataFrame:
+    """Return the splits as a table: ``split, sample, cohort, patient_id, side``."""
+    parts = [
+        pd.DataFrame(
+            {
+                "split": split.name,
+                "sample": samples.index[positions].astype(str),
+                "cohort": samples["cohort"].iloc[positions].astype(str).to_numpy(),
+                "patient_id": samples["patient_id"].iloc[positions].astype(str).to_numpy(),
+                "side": side,
+            }
+        )
+        for split in splits
+        for side, positions in (("train", split.train), ("test", split.test))
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -141,6 +141,26 @@ def score(
 
 
 @app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="Run id of a training, as `train` prints it.")],
+    output: Annotated[
+        Path, typer.Option(help="Markdown page; its figures go into images/validation beside it.")
+    ] = Path("docs/validation.md"),
+) -> None:
+    """Write the validation of a training run as a page, from the run alone."""
+    with user_errors():
+        from pipelines.config import project_folder, tracking_uri
+        from pipelines.files import require_folder
+        from pipelines.tracking import default_store, open_store
+        from pipelines.validation_page import read_run, write_validation_page
+
+        require_folder(output.parent)
+        open_store(default_store(project_folder(), uri=tracking_uri()))
+        written = write_validation_page(read_run(run), output)
+    say(f"{output} and {len(written) - 1} figures in {output.parent / 'images' / 'validation'}")
+
+
+@app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="Expression (CSV, TSV, gz or h5ad) or cohort YAML.")],
     clinical: Clinical = None,
@@ -245,7 +265,7 @@ def ui(
 
 
 def _print_training(result: "TrainingResult") -> None:
-    from pipelines.validate import headline_rows, verdict
+    from pipelines.headline import headline_rows, verdict
 
     table = Table(
         "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title="Cohorts held out"

@@ -59,8 +59,11 @@ class CohortsConfig(_Section):
     """Cohorts the model is trained and validated on."""
     score: tuple[str, ...] = ()
     """Cohorts that are only scored by the finished model."""
+    decline: tuple[str, ...] = ()
+    """Cohorts that are no tumours as trained on (cell lines, single cells, panels): measured for
+    distribution shift, which is to flag them."""
     exclude: tuple[str, ...] = ()
-    """Names taken out of train and score."""
+    """Names taken out of train, score and decline."""
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:
@@ -76,6 +79,8 @@ class SamplesConfig(_Section):
 
     timepoints: tuple[Timepoint, ...] = ("pre_treatment", "unstated")
     """Timepoints kept; the counts of what is left out are logged."""
+    exclude: tuple[str, ...] = ()
+    """Samples left out, as cohort/sample_id."""
 
 
 class FeaturesConfig(_Section):
@@ -91,7 +96,7 @@ class FeaturesConfig(_Section):
 
 
 class ClassifierConfig(_Section):
-    """The gradient-boosted trees; one configuration, set beforehand."""
+    """The gradient-boosted trees without tuning, and what boosted candidates start from."""
 
     n_estimators: int = Field(default=200, ge=1)
     """Trees."""
@@ -105,21 +110,112 @@ class ClassifierConfig(_Section):
     """Fewest samples in a leaf."""
     reg_lambda: float = Field(default=10.0, ge=0)
     """L2 penalty on leaf values."""
+    subsample: float = Field(default=1.0, gt=0, le=1)
+    """Share of samples drawn anew for each tree."""
     n_seeds: int = Field(default=3, ge=1)
     """Models with different seeds that are averaged."""
     monotone: bool = True
     """Hold the catalogue's signs as monotone constraints."""
 
 
+class RangeConfig(_Section):
+    """Values between which a setting is searched."""
+
+    low: int | float
+    """Least value; with ``high`` whole, whole numbers are searched."""
+    high: int | float
+    """Greatest value."""
+    log: bool = False
+    """Search on a logarithmic scale."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must lie below high ({self.high})")
+        return self
+
+
+Setting = int | float | tuple[int | float, ...] | RangeConfig
+
+
+class CandidateConfig(_Section):
+    """One configuration that competes inside the folds."""
+
+    family: Literal["boosted", "linear", "average"] = "boosted"
+    """LightGBM, elastic-net logistic regression, or the average of other candidates."""
+    features: Literal["all", "mechanisms"] = "all"
+    """All markers, or those that several genes make up (mechanisms) alone."""
+    signs: bool = True
+    """Hold the catalogue's signs."""
+    weights: Literal["patients", "cohorts"] = "patients"
+    """What weighs the same in training."""
+    settings: dict[str, Setting] = {}
+    """Settings of the family; a list or a range (low, high, log) is searched. Boosted ones start
+    from the section ``classifier``; linear ones know ``alpha`` and ``l1_ratio``."""
+    members: tuple[str, ...] = ()
+    """Candidates that are averaged."""
+
+    @model_validator(mode="after")
+    def _known_settings(self) -> Self:
+        known = {
+            "boosted": sorted(set(ClassifierConfig.model_fields) - {"monotone"}),
+            "linear": ["alpha", "l1_ratio"],
+            "average": [],
+        }[self.family]
+        unknown = sorted(set(self.settings) - set(known))
+        if unknown:
+            raise ValueError(f"settings {unknown} are unknown to {self.family}; known: {known}")
+        if bool(self.members) != (self.family == "average"):
+            raise ValueError("members go with family: average, and that needs them")
+        return self
+
+
+class TuningConfig(_Section):
+    """The choice of a configuration, made inside each fold, never on what is reported."""
+
+    candidates: dict[str, CandidateConfig] = Field(default={}, max_length=8)
+    """At most eight, written down before the run; none: the section ``classifier`` as it is."""
+    trials: int = Field(default=8, ge=1)
+    """Most trials a fold."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Most minutes for all trials of a run; null: no limit. Figures may then depend on the
+    machine."""
+
+    @model_validator(mode="after")
+    def _members_exist(self) -> Self:
+        for name, candidate in self.candidates.items():
+            single = [n for n, c in self.candidates.items() if c.family != "average"]
+            unknown = [member for member in candidate.members if member not in single]
+            if unknown:
+                raise ValueError(
+                    f"members {unknown} of candidate '{name}' are no single candidates; "
+                    f"known: {single}"
+                )
+        return self
+
+
 class ValidationConfig(_Section):
     """How the model is validated."""
 
     n_splits: int = Field(default=5, ge=2)
-    """Folds of the patient-grouped cross-validation."""
+    """Folds of the patient-grouped nested cross-validation."""
     n_repeats: int = Field(default=3, ge=1)
     """Its repeats."""
     n_resamples: int = Field(default=1000, ge=10)
-    """Bootstrap resamples of patients for the intervals."""
+    """Bootstrap resamples of patients for the intervals, and swaps of paired tests."""
+    coverage: float = Field(default=0.9, gt=0.5, lt=1)
+    """Share of each class that the prediction sets are to hold."""
+    learning_curve: int = Field(default=5, ge=0)
+    """Draws of training cohorts for each point of the learning curve; 0: none."""
+    permutations: int = Field(default=0, ge=0)
+    """Runs of the whole pipeline on labels shuffled within cohorts."""
+    all_genes: bool = True
+    """Compare with a plain LightGBM on all genes."""
+    looked_at: tuple[str, ...] = ()
+    """Configurations of this experiment whose held-out figures were looked at before this run, in
+    words; the validation page lists them."""
+    tide: bool | None = None
+    """Compare with TIDE; null: where tidepy is installed (uv sync --group benchmark)."""
 
 
 class TrackingConfig(_Section):
@@ -168,6 +264,7 @@ class ExperimentConfig(_Section):
     samples: SamplesConfig = SamplesConfig()
     features: FeaturesConfig = FeaturesConfig()
     classifier: ClassifierConfig = ClassifierConfig()
+    tuning: TuningConfig = TuningConfig()
     validation: ValidationConfig = ValidationConfig()
     tracking: TrackingConfig = TrackingConfig()
     model: ModelConfig
@@ -240,6 +337,44 @@ class SurvivalConfig(_Section):
     """Overall survival."""
 
 
+class CovariateColumn(_Section):
+    """One clinical covariate in the clinical table."""
+
+    column: str
+    """Column that holds it."""
+    values: dict[str, float | str] = {}
+    """The file's spelling, any case → a number, or a known spelling."""
+    missing: tuple[str, ...] = ()
+    """Further spellings of no value; empty cells, NA, unknown and the like need none."""
+
+
+class CovariatesConfig(_Section):
+    """Clinical covariates the cohort has; those left out are missing for all its samples."""
+
+    tmb: CovariateColumn | None = None
+    """Tumour mutational burden, any unit that holds for the whole cohort."""
+    pdl1_ihc: CovariateColumn | None = None
+    """PD-L1 by immunohistochemistry: IC0 to IC3, TC0 to TC3, per cent, or negative and positive."""
+    ecog: CovariateColumn | None = None
+    """ECOG performance status, 0 to 4."""
+    stage: CovariateColumn | None = None
+    """Stage I to IV, with or without letter, or M1a to M1d."""
+    prior_lines: CovariateColumn | None = None
+    """Number of earlier systemic therapies."""
+    ldh_high: CovariateColumn | None = None
+    """Lactate dehydrogenase above the upper limit of normal, yes or no."""
+    liver_metastasis: CovariateColumn | None = None
+    """Metastasis in the liver, yes or no."""
+    age: CovariateColumn | None = None
+    """Years."""
+    purity: CovariateColumn | None = None
+    """Share of tumour cells as measured on DNA, 0 to 1."""
+    sex: CovariateColumn | None = None
+    """Female or male."""
+    biopsy_site: CovariateColumn | None = None
+    """skin_subcutaneous, lymph_node, lung, liver_visceral, brain, bone, primary or other."""
+
+
 class CohortConfig(_Section):
     """One cohort: what conf/cohorts/*.yaml may say."""
 
@@ -272,6 +407,7 @@ class CohortConfig(_Section):
     labels: LabelsConfig = LabelsConfig()
     timepoints: TimepointsConfig = TimepointsConfig()
     survival: SurvivalConfig = SurvivalConfig()
+    covariates: CovariatesConfig = CovariatesConfig()
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> Self:

@@ -6,14 +6,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anndata as ad
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
+from features.covariates import COVARIATES
+from features.drug_class import name_drug_classes
+from features.errors import ConfigError, examples
+from features.fingerprint import Fingerprints, fingerprint
+from features.profile import rank_profile
+from features.therapy import DrugTable
 from features.transformer import MarkerFeatures
+from models.drift import DriftReference
+from models.shift import ShiftDetector
 from models.signatures import signature_scores
+from models.training_reference import TrainingReference
 from pipelines.ingest import IngestedCohort, keep_timepoints
 
 __all__ = ["Dataset", "build_dataset"]
+
+_ALWAYS = ("sample_id", "cohort", "patient_id", "timepoint", "resistant")
+_WORDS = ("cancer_type", "drug", "drug_class")
+_NUMBERS = ("pfs_time", "pfs_event", "os_time", "os_event")
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,9 @@ class Dataset:
         Name → cohort, only the samples that take part.
     samples
         One row per sample, index ``cohort/sample_id``: ``sample_id, cohort, patient_id,
-        timepoint, resistant``.
+        timepoint, resistant, cancer_type, drug, drug_class, pfs_time, pfs_event, os_time,
+        os_event`` (months) and the covariates of :data:`features.covariates.COVARIATES`; NaN
+        (numbers) or None (words) where a cohort does not say.
     left_out
         Cohort → timepoint → samples left out.
     catalogue, min_coverage, setting
@@ -51,6 +68,30 @@ class Dataset:
             _features={},
         )
 
+    def without(self, names: Sequence[str]) -> "Dataset":
+        """Return the data set without some samples, named as in the index of ``samples``.
+
+        Raises
+        ------
+        ConfigError
+            A name is no sample in use.
+        """
+        unknown = [name for name in names if name not in self.samples.index]
+        if unknown:
+            raise ConfigError(
+                f"samples.exclude names {examples(unknown)}, no samples in use; give them as "
+                f"cohort/sample_id, such as {self.samples.index[0]}"
+            )
+        kept = ~self.samples.index.isin(list(names))
+        rows = self.samples["cohort"].to_numpy()
+        cohorts = {name: a[kept[rows == name]].copy() for name, a in self.cohorts.items()}
+        return replace(
+            self,
+            cohorts={name: adata for name, adata in cohorts.items() if adata.n_obs},
+            samples=self.samples[kept],
+            _features={},
+        )
+
     def transformer(self, training: Sequence[str]) -> MarkerFeatures:
         """Return marker features whose background is the genes that the cohorts share."""
         with warnings.catch_warnings():
@@ -69,6 +110,39 @@ class Dataset:
             )
         return self._features[key]
 
+    def profiles(self, transformer: MarkerFeatures) -> NDArray[np.float32]:
+        """Return the rank profiles of all samples (n_samples, n_background)."""
+        background = transformer.background_
+        return np.vstack([rank_profile(a, background=background) for a in self.cohorts.values()])
+
+    def fingerprints(self) -> Fingerprints:
+        """Return a fingerprint of every sample, under the index of ``samples``."""
+        parts = [
+            fingerprint(adata, names=self.samples.index[self.samples["cohort"] == name])
+            for name, adata in self.cohorts.items()
+        ]
+        return Fingerprints.concat(parts)
+
+    def shift_detector(self) -> ShiftDetector:
+        """Return a detector of samples unlike these."""
+        names = list(self.cohorts)
+        transformer = self.transformer(names)
+        return ShiftDetector().fit(
+            self.profiles(transformer),
+            self.features(names),
+            cohorts=self.samples["cohort"],
+            background=transformer.background_,
+        )
+
+    def training_reference(self) -> TrainingReference:
+        """Return what the samples look like, for a model trained on all of them."""
+        features = self.features(list(self.cohorts))
+        return TrainingReference(
+            shift=self.shift_detector(),
+            drift=DriftReference().fit(features, cohorts=self.samples["cohort"]),
+            fingerprints=self.fingerprints(),
+        )
+
     def signature_scores(self) -> pd.DataFrame:
         """Return the published signatures of all samples (n_samples, n_signatures)."""
         return self._stack({name: signature_scores(a) for name, a in self.cohorts.items()})
@@ -82,22 +156,41 @@ def build_dataset(
     cohorts: Sequence[IngestedCohort],
     *,
     timepoints: Sequence[str],
+    exclude: Sequence[str] = (),
     catalogue: Catalogue,
     min_coverage: float,
     setting: str,
 ) -> Dataset:
     """Return the cohorts' samples of the timepoints asked for, side by side.
 
+    ``exclude`` names further samples to leave out, as ``cohort/sample_id``.
+
     Raises
     ------
     CohortError
         A cohort has no sample left.
+    ConfigError
+        A sample to leave out is not there.
     """
     kept: dict[str, ad.AnnData] = {}
     left_out: dict[str, dict[str, Any]] = {}
     for cohort in cohorts:
         kept[cohort.name], left_out[cohort.name] = keep_timepoints(cohort, timepoints=timepoints)
-    columns = ["sample_id", "cohort", "patient_id", "timepoint", "resistant"]
-    samples = pd.concat([adata.obs[columns] for adata in kept.values()])
+    drugs = DrugTable(catalogue)
+    samples = pd.concat([_sample_rows(adata.obs, drugs) for adata in kept.values()])
     samples.index = pd.Index(samples["cohort"] + "/" + samples["sample_id"], name="sample")
-    return Dataset(kept, samples, left_out, catalogue, min_coverage, setting)
+    dataset = Dataset(kept, samples, left_out, catalogue, min_coverage, setting)
+    return dataset.without(exclude) if exclude else dataset
+
+
+def _sample_rows(obs: pd.DataFrame, drugs: DrugTable) -> pd.DataFrame:
+    """Return one row per sample, with the same columns and types whatever a cohort says."""
+    table = obs.reindex(columns=[*_ALWAYS, *_WORDS, *_NUMBERS, *COVARIATES])
+    therapies = list(obs["therapy"]) if "therapy" in obs else [None] * len(obs)
+    table["drug_class"] = name_drug_classes(list(table["drug"]), therapies=therapies, table=drugs)
+    words = [*_WORDS, *(name for name, one in COVARIATES.items() if not one.is_number)]
+    for name in words:
+        stated = table[name].astype(object)
+        table[name] = stated.where(stated.notna(), None)
+    numbers = [name for name in table if name not in (*_ALWAYS, *words)]
+    return table.astype(dict.fromkeys(numbers, float))

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from features.covariates import CovariateRule, read_covariates
 from features.errors import CohortError, examples
 from features.labels import (
     LabelRule,
@@ -10,7 +11,7 @@ from features.labels import (
     survival_event,
     survival_months,
 )
-from pipelines.config import CohortConfig, ColumnNames, SurvivalColumn
+from pipelines.config import CohortConfig, ColumnNames, CovariatesConfig, SurvivalColumn
 from pipelines.text_tables import EMPTY_CELLS
 
 __all__ = ["build_observations"]
@@ -25,7 +26,7 @@ def build_observations(
     config: CohortConfig,
     notes: list[str],
 ) -> pd.DataFrame:
-    """Return ``obs`` of the cohort contract: ids, timepoint, drug, survival, labels.
+    """Return ``obs`` of the cohort contract: ids, timepoint, drug, survival, covariates, labels.
 
     Parameters
     ----------
@@ -42,7 +43,9 @@ def build_observations(
     ------
     CohortError
         No id overlaps, a named column is missing, a sample has several rows, or a label,
-        timepoint or survival entry is not understood.
+        timepoint, survival or covariate entry is not understood.
+    ConfigError
+        A covariate's spelling is given a value that there is not.
     """
     obs = pd.DataFrame({"sample_id": index.astype(str)}, index=index)
     joined = pd.DataFrame(index=index)
@@ -65,6 +68,9 @@ def build_observations(
         column = getattr(config.survival, endpoint)
         if column is not None and clinical is not None:
             obs = obs.join(_survival(joined, column, endpoint=endpoint, where=where))
+    if clinical is not None:
+        rules = _covariate_rules(config.covariates)
+        obs = obs.join(read_covariates(joined, rules=rules, where=where))
     labels = pd.DataFrame(index=index)
     for name in ("response", "recist"):
         if getattr(config.columns, name) in joined:
@@ -139,6 +145,15 @@ def _patients(
             f"{examples(obs.index[unknown])}"
         )
     return patients.where(~unknown, obs["sample_id"])
+
+
+def _covariate_rules(covariates: CovariatesConfig) -> dict[str, CovariateRule]:
+    stated = {name: getattr(covariates, name) for name in CovariatesConfig.model_fields}
+    return {
+        name: CovariateRule(given.column, given.values, given.missing)
+        for name, given in stated.items()
+        if given is not None
+    }
 
 
 def _survival(

@@ -11,39 +11,31 @@ import numpy as np
 import pandas as pd
 
 from features.reference import Standardisation
-from models.explanation import Attributions
 from models.metrics import evaluate_predictions
 from models.resistance_model import ResistanceModel
-from models.splits import splits_table
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
-from pipelines.figures import (
-    auroc_forest,
-    beeswarm,
-    feature_signs,
-    mechanism_bar,
-    reliability,
-    waterfall,
-)
+from pipelines.headline import compare
 from pipelines.ingest import IngestedCohort
+from pipelines.run_description import run_description
+from pipelines.run_figures import log_attributions, log_figures
+from pipelines.run_metrics import shift_metrics, validation_metrics
 from pipelines.score import ScoredCohort, score_cohort
 from pipelines.tracking import (
     default_store,
     describe_run,
     estimate_metrics,
     log_cohort,
-    log_figure,
     log_table,
     move_alias,
     open_store,
     register_model,
     start_run,
 )
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation, compare, headline_rows, verdict
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation
+from pipelines.validation_page import read_run, validation_page
 
 __all__ = ["TrainedExperiment", "TrainingResult", "log_run"]
-
-_FOREST_BASELINES = ("gep_18", "ifng_6", "impres")
 
 
 @dataclass(frozen=True)
@@ -58,6 +50,8 @@ class TrainedExperiment:
     validations: Mapping[Standardisation, Validation]
     model: ResistanceModel
     signs: pd.DataFrame
+    shift: pd.DataFrame
+    drift: pd.DataFrame
     tags: Mapping[str, str]
 
     @property
@@ -104,7 +98,14 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
     with start_run(name, tags={**trained.tags, "setting": config.setting}) as run_id:
         _log_inputs(trained)
         _log_tables(trained, comparison)
-        _log_figures(trained, comparison)
+        log_figures(
+            trained.validations,
+            comparison,
+            signs=trained.signs,
+            shift=trained.shift,
+            drift=trained.drift,
+            mechanisms=trained.model.catalogue.mechanisms,
+        )
         metrics = _metrics(trained)
         example = _synthetic_example(trained.model.feature_names, seed=config.seed)
         version = register_model(trained.model, name=name, example=example)
@@ -113,7 +114,9 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
         for scored in trained.extra:
             metrics |= _log_scored(trained, scored, version)
         mlflow.log_metrics(metrics)
-        describe_run(_description(trained, comparison))
+        describe_run(run_description(trained.dataset.samples, comparison))
+        page = validation_page(read_run(run_id))
+        mlflow.log_text(page, "validation.md")
     move_alias(name, alias=config.model.alias, version=version)
     importance = {
         arm: validation.loco.attributions.values.abs().mean()
@@ -145,22 +148,30 @@ def _log_inputs(trained: TrainedExperiment) -> None:
         source = next(iter(cohort.files))
         log_cohort(trained.features[rows], labels, name=cohort.name, source=source)
     for arm, validation in trained.validations.items():
-        for name, plan in validation.splits.items():
-            table = splits_table(validation.samples, list(plan))
-            log_table(table, f"splits/{name}{ARM_SUFFIX[arm]}.parquet")
+        log_table(validation.plan.table(), f"splits/plan{ARM_SUFFIX[arm]}.parquet")
 
 
 def _log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
     for arm, validation in trained.validations.items():
-        frames = {
+        suffix = ARM_SUFFIX[arm]
+        predictions = {
             "loco": validation.loco.predictions,
-            "grouped_cv": validation.grouped,
-            **{f"baseline.{name}": b.predictions for name, b in validation.baselines.items()},
+            "nested": validation.nested_mean,
+            **{f"baseline.{name}": frame for name, frame in validation.peers.items()},
         }
-        for name, frame in frames.items():
-            log_table(frame.rename_axis("sample"), f"predictions/{name}{ARM_SUFFIX[arm]}.parquet")
+        tables = {**validation.tables, "folds": validation.loco.folds}
+        tables |= {"folds_nested": validation.nested.folds, "trials": validation.loco.trials}
+        if validation.tumour_type is not None:
+            predictions["tumour_type"] = validation.tumour_type.predictions
+            tables["folds_tumour_type"] = validation.tumour_type.folds
+        for name, frame in predictions.items():
+            log_table(frame.rename_axis("sample"), f"predictions/{name}{suffix}.parquet")
+        for name, frame in tables.items():
+            log_table(frame, f"tables/{name}{suffix}.parquet")
     log_table(comparison, "tables/comparison.parquet")
     log_table(trained.signs, "tables/feature_signs.parquet")
+    log_table(trained.shift, "tables/shift.parquet")
+    log_table(trained.drift, "tables/drift.parquet")
     log_table(trained.features.rename_axis("sample"), "tables/features.parquet")
 
 
@@ -174,57 +185,9 @@ def _metrics(trained: TrainedExperiment) -> dict[str, float]:
     verdicts = trained.signs["verdict"].value_counts()
     for outcome in ("agrees", "opposes", "unclear"):
         metrics[f"signs.{outcome}"] = float(verdicts.get(outcome, 0))
-    for validation in trained.validations.values():
-        for prefix, estimates in validation.estimates.items():
-            metrics |= estimate_metrics(estimates, prefix=prefix)
-            metrics[f"{prefix}.n"] = float(validation.sizes[prefix])
-    return metrics
-
-
-def _log_figures(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
     for arm, validation in trained.validations.items():
-        chosen = comparison[
-            (comparison["standardisation"] == arm)
-            & (comparison["metric"] == "auroc")
-            & (comparison["scheme"] == "loco")
-            & comparison["predictor"].isin(["model", *_FOREST_BASELINES])
-        ]
-        title = f"Leave-one-cohort-out AUROC, {arm}-relative"
-        log_figure(auroc_forest(chosen, title=title), f"figures/loco{ARM_SUFFIX[arm]}_auroc.png")
-        if validation.loco.attributions is not None:
-            _log_attributions(trained, validation.loco.attributions, arm, "all held-out cohorts")
-    log_figure(
-        reliability(
-            {f"{arm}-relative": v.loco.predictions for arm, v in trained.validations.items()},
-            title="Calibration of out-of-cohort probabilities",
-        ),
-        "figures/reliability.png",
-    )
-    log_figure(
-        feature_signs(trained.signs, title="Do features go the catalogue's way?"),
-        "figures/feature_signs.png",
-    )
-
-
-def _log_attributions(
-    trained: TrainedExperiment, attributions: Attributions, arm: Standardisation, what: str
-) -> None:
-    """Log SHAP tables and figures, each sample explained by the model that had not seen it."""
-    suffix, title = ARM_SUFFIX[arm], f"{what}, {arm}-relative"
-    sums = attributions.by_mechanism(trained.model.catalogue.mechanisms)
-    table = attributions.values.assign(base_value=attributions.base_value)
-    log_table(table.rename_axis("sample"), f"shap/attributions{suffix}.parquet")
-    log_table(sums.rename_axis("sample"), f"shap/mechanisms{suffix}.parquet")
-    log_figure(beeswarm(attributions, title=title), f"shap/beeswarm{suffix}.png")
-    log_figure(mechanism_bar(sums, title=title), f"shap/mechanisms{suffix}.png")
-    log_odds = attributions.values.sum(axis=1) + attributions.base_value
-    for which, sample in (("most", log_odds.idxmax()), ("least", log_odds.idxmin())):
-        figure = waterfall(
-            attributions,
-            sample=str(sample),
-            title=f"{which} resistant: {sample}, {arm}-relative",
-        )
-        log_figure(figure, f"shap/waterfall_{which}_resistant{suffix}.png")
+        metrics |= validation_metrics(validation, arm=arm)
+    return metrics | shift_metrics(trained.shift)
 
 
 def _log_held_out(trained: TrainedExperiment, cohort: str) -> None:
@@ -236,7 +199,7 @@ def _log_held_out(trained: TrainedExperiment, cohort: str) -> None:
             if cohort not in set(samples["cohort"]):
                 continue
             frames = {"loco": validation.loco.predictions} | {
-                f"baseline.{name}.loco": b.predictions for name, b in validation.baselines.items()
+                f"baseline.{name}.loco": frame for name, frame in validation.peers.items()
             }
             for prefix, frame in frames.items():
                 estimates = evaluate_predictions(
@@ -248,7 +211,12 @@ def _log_held_out(trained: TrainedExperiment, cohort: str) -> None:
                 mlflow.log_metrics(estimate_metrics(own, prefix=f"{prefix}{ARM_SUFFIX[arm]}"))
             if arm == "cohort" and validation.loco.attributions is not None:
                 rows = samples.index[samples["cohort"] == cohort]
-                _log_attributions(trained, validation.loco.attributions.of(rows), arm, cohort)
+                log_attributions(
+                    validation.loco.attributions.of(rows),
+                    mechanisms=trained.model.catalogue.mechanisms,
+                    arm=arm,
+                    what=cohort,
+                )
 
 
 def _log_scored(
@@ -286,41 +254,6 @@ def _scored_metrics(
     estimates = scored.evaluate(n_resamples=config.validation.n_resamples, seed=config.seed)
     own = {name: found for name, found in estimates.items() if "." not in name}
     return estimate_metrics(own, prefix=f"{prefix}.{scored.cohort.name}")
-
-
-def _description(trained: TrainedExperiment, comparison: pd.DataFrame) -> str:
-    """Return the run's first page: what was held out, and how everyone did."""
-    samples = trained.dataset.samples
-    labelled = samples["resistant"].notna()
-    grouped = comparison[
-        (comparison["scheme"] == "grouped_cv")
-        & (comparison["metric"] == "auroc")
-        & (comparison["cohort"] == "mean")
-    ]
-    inside = ", ".join(
-        f"{row.standardisation}-relative {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
-        for row in grouped.itertuples()
-    )
-    lines = [
-        f"**Research use only.** {verdict(comparison)}",
-        "",
-        "Each cohort predicted by a model that had not seen it; resistant "
-        "is the positive class. AUROC: mean over cohorts, 95% interval over patients. Brier score "
-        "and expected calibration error (ECE): pooled; a model worth its probabilities lies below "
-        "`prior`, the training share of resistant samples.",
-        "",
-        f"{int(labelled.sum())} labelled samples of {samples['cohort'].nunique()} cohorts.",
-        "",
-        "| predictor | AUROC, cohort-relative | Brier | ECE "
-        "| AUROC, reference-relative | Brier | ECE |",
-        "|---|---|---|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in headline_rows(comparison)),
-        "",
-        f"Patient-grouped folds, in which every cohort is trained on too: AUROC {inside}.",
-        "",
-        "Figures: artifacts `figures/` and `shap/`; one child run a held-out cohort.",
-    ]
-    return "\n".join(lines)
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

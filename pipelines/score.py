@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 
 from features.cohort import is_gene_scaled_cohort
-from features.errors import CohortError
+from features.errors import CohortError, examples
+from features.fingerprint import find_duplicates, fingerprint
 from features.gene_report import LEAST_COVERAGE, GeneReport
+from features.profile import rank_profile
 from features.reference import Standardisation
 from features.transformer import MarkerFeatures
+from models.conformal import set_names
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
 from models.resistance_model import ResistanceModel
@@ -49,8 +53,6 @@ PREDICTION_COLUMNS = (
     "model_uri",
     "model_version",
 )
-_LEAST_COVERAGE = 0.5
-"""Least share of the catalogue's genes, and in the reference arm of the background's."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,18 @@ class ScoredCohort:
         The same summed to mechanism classes (n_samples, n_mechanisms).
     features
         Unstandardised features (n_samples, n_features).
+    shift
+        How far each sample lies from the training samples, by component
+        (:meth:`models.shift.ShiftDetector.measure`); empty where ranks mean nothing.
+    drift
+        Population stability index of each feature, cohort against training.
     threshold
-        Probability from which a sample is called resistant.
+        Share of resistant samples in training.
     notes
         What to know of this cohort under this model.
     in_sample
-        True when the model was trained on this cohort: its figures say nothing of new ones.
+        True when the model was trained on this cohort or on samples of it: its figures say
+        nothing of new ones.
     background_coverage
         Share of the model's background genes that the file has.
     genes
@@ -84,6 +92,8 @@ class ScoredCohort:
     attributions: Attributions
     mechanism_sums: pd.DataFrame
     features: pd.DataFrame
+    shift: pd.DataFrame
+    drift: pd.DataFrame
     threshold: float
     notes: tuple[str, ...]
     in_sample: bool
@@ -121,11 +131,13 @@ class ScoredCohort:
         )
 
     def write(self, folder: Path) -> None:
-        """Write predictions (parquet, csv), ``attributions.parquet`` and ``gene_report.csv``."""
+        """Write predictions (parquet, csv), attributions, gene report, shift and drift tables."""
         write_table(self.predictions, folder / "predictions.parquet")
         write_table(self.predictions, folder / "predictions.csv")
         write_table(self.attribution_table(), folder / "attributions.parquet")
         write_table(self.genes.features.reset_index(), folder / "gene_report.csv")
+        write_table(self.drift, folder / "drift.csv")
+        write_table(self.shift.rename_axis("sample_id").reset_index(), folder / "shift.csv")
 
 
 def choose_standardisation(
@@ -199,49 +211,77 @@ def score_cohort(
     attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
     mechanisms = model.catalogue.mechanisms
     arm = model.arm(chosen)
-    background = model.transformer.background_coverage(adata)
-    doubts = _cohort_doubts(
-        genes,
-        background=background if chosen == "reference" else None,
-        unlike_training=transformer.score_kind != model.transformer.score_kind,
-    )
+    ranked = transformer.score_kind == model.transformer.score_kind
+    coverage = transformer.gene_coverage(adata)
+    shift = _shift(model, cohort, features, coverage=coverage) if ranked else _no_shift(adata)
+    doubts = _cohort_doubts(genes, unlike_training=not ranked)
+    found = model.predict(features, standardisation=chosen, cohorts=cohorts)
     predictions = pd.DataFrame(
         {
             "sample_id": adata.obs["sample_id"].astype(str),
             "patient_id": adata.obs["patient_id"].astype(str),
             "cohort": cohorts,
-            "probability": model.predict(features, standardisation=chosen, cohorts=cohorts),
+            "probability": found["probability"],
             "calibration_method": arm.calibrator.method,
-            "prediction_set": pd.Series(None, index=adata.obs_names, dtype="string"),
+            "prediction_set": pd.Series(
+                set_names(found[["in_responsive", "in_resistant"]]), index=adata.obs_names
+            ),
             "score_kind": transformer.score_kind,
             "standardisation": chosen,
-            "gene_coverage": transformer.gene_coverage(adata),
-            "shift_score": np.nan,
+            "gene_coverage": coverage,
+            "shift_score": shift["shift_score"],
             "model_uri": uri,
             "model_version": pd.Series(version, index=adata.obs_names, dtype="string"),
         }
     )
-    predictions = predictions.join(_calls(predictions, threshold=arm.threshold, doubts=doubts))
-    predictions = predictions.join(attributions.leading_mechanisms(mechanisms))
-    in_sample = _was_trained_on(model, cohort)
+    calls = _calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts)
+    predictions = predictions.join(calls).join(attributions.leading_mechanisms(mechanisms))
+    known = _training_samples(model, cohort) if ranked else []
+    in_sample = _was_trained_on(model, cohort) or bool(known)
     return ScoredCohort(
         cohort,
         predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
         attributions,
         attributions.by_mechanism(mechanisms),
         features,
+        shift,
+        model.training.drift.table(features) if ranked else pd.DataFrame(),
         arm.threshold,
-        _notes(transformer, cohort, genes=genes, in_sample=in_sample, doubts=doubts),
+        _notes(transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts),
         in_sample,
-        background,
+        model.transformer.background_coverage(adata),
         genes,
     )
+
+
+def _shift(
+    model: ResistanceModel,
+    cohort: IngestedCohort,
+    features: pd.DataFrame,
+    *,
+    coverage: "pd.Series[float]",
+) -> pd.DataFrame:
+    profiles = rank_profile(cohort.adata, background=model.transformer.background_)
+    return model.training.shift.measure(profiles, features, gene_coverage=coverage)
+
+
+def _no_shift(adata: ad.AnnData) -> pd.DataFrame:
+    """Return the empty measure of values that have no ranks within a sample."""
+    return pd.DataFrame({"shift_score": np.nan, "reason": ""}, index=adata.obs_names)
 
 
 def _was_trained_on(model: ResistanceModel, cohort: IngestedCohort) -> bool:
     """Return whether the model was trained on a cohort of this name or on its expression file."""
     training = model.facts.get("training_files", {})
     return cohort.name in training or cohort.expression_hash in training.values()
+
+
+def _training_samples(model: ResistanceModel, cohort: IngestedCohort) -> list[str]:
+    """Return samples that are, by their expression, training samples: ``here = there``."""
+    prints = model.training.fingerprints
+    own = fingerprint(cohort.adata, pairs=prints.pairs)
+    pairs = find_duplicates(own, prints)
+    return [f"{a} = {b}" for a, b in zip(pairs["sample"], pairs["other"], strict=True)]
 
 
 def too_little(name: str, genes: GeneReport) -> CohortError:
@@ -254,13 +294,8 @@ def too_little(name: str, genes: GeneReport) -> CohortError:
     )
 
 
-def _cohort_doubts(
-    genes: GeneReport, *, background: float | None, unlike_training: bool
-) -> tuple[str, ...]:
-    """Return the reasons that forbid a call for every sample of the cohort, the weightiest first.
-
-    ``background`` is the share of background genes where the reference depends on it, else None.
-    """
+def _cohort_doubts(genes: GeneReport, *, unlike_training: bool) -> tuple[str, ...]:
+    """Return what puts every sample of the cohort out of scope, the weightiest first."""
     doubts = []
     if genes.grade == "too little":
         doubts.append(
@@ -272,12 +307,6 @@ def _cohort_doubts(
             "the values are centred or scaled per gene and scored by mean z; the model was trained "
             "and validated on ranks"
         )
-    if background is not None and background < _LEAST_COVERAGE:
-        doubts.append(
-            f"only {background:.0%} of the model's background genes are in the file (at least "
-            f"{_LEAST_COVERAGE:.0%} needed): ranks within a sample cannot be compared with the "
-            "training reference"
-        )
     return tuple(doubts)
 
 
@@ -286,13 +315,16 @@ def _notes(
     cohort: IngestedCohort,
     *,
     genes: GeneReport,
+    known: Sequence[str],
     in_sample: bool,
     doubts: Sequence[str],
 ) -> tuple[str, ...]:
     notes = []
     if in_sample:
+        what = f"{len(known)} samples of this cohort" if known else "this cohort"
+        which = f" ({examples(known)})" if known else ""
         notes.append(
-            "the model was trained on this cohort: its predictions fit too well and say nothing "
+            f"the model was trained on {what}{which}: its predictions fit too well and say nothing "
             "about new patients"
         )
     notes += doubts
@@ -304,24 +336,42 @@ def _notes(
     return tuple(notes)
 
 
-def _calls(predictions: pd.DataFrame, *, threshold: float, doubts: Sequence[str]) -> pd.DataFrame:
+def _calls(
+    predictions: pd.DataFrame,
+    shift_reasons: "pd.Series[str]",
+    *,
+    coverage: float,
+    doubts: Sequence[str],
+) -> pd.DataFrame:
     """Return ``call`` and ``call_reason`` of each sample."""
-    pairs = zip(predictions["probability"], predictions["gene_coverage"], strict=True)
-    rows = [_call(p, coverage, threshold, doubts) for p, coverage in pairs]
+    rows = [
+        _call(probability, labels, shift, reason=reason, coverage=coverage, doubts=doubts)
+        for probability, labels, shift, reason in zip(
+            predictions["probability"],
+            predictions["prediction_set"],
+            predictions["shift_score"],
+            shift_reasons,
+            strict=True,
+        )
+    ]
     return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)
 
 
 def _call(
-    probability: float, coverage: float, threshold: float, doubts: Sequence[str]
+    probability: float,
+    labels: str,
+    shift_score: float,
+    *,
+    reason: str,
+    coverage: float,
+    doubts: Sequence[str],
 ) -> tuple[str, str]:
     if doubts:
-        return "uncertain", doubts[0]
-    if coverage < _LEAST_COVERAGE:
-        return "uncertain", (
-            f"only {coverage:.0%} of the catalogue's genes are measured (at least "
-            f"{_LEAST_COVERAGE:.0%} needed)"
-        )
-    base_rate = f"{threshold:.3f}, the share of resistant samples in training"
-    if probability >= threshold:
-        return "resistant", f"probability {probability:.3f} is at least {base_rate}"
-    return "responsive", f"probability {probability:.3f} is below {base_rate}"
+        return "out_of_scope", doubts[0]
+    if shift_score > 1:
+        return "out_of_scope", f"unlike the training samples: {reason}"
+    what = f"probability {probability:.3f}; the prediction set at {coverage:.0%} coverage"
+    if labels in ("resistant", "responsive"):
+        return labels, f"{what} holds {labels} alone"
+    held = "both labels" if labels else "neither label"
+    return "uncertain", f"{what} holds {held}"

@@ -36,6 +36,7 @@ __all__ = [
     "open_store",
     "register_model",
     "start_run",
+    "trials_file",
 ]
 
 _PACKAGES = Path(__file__).resolve().parent.parent
@@ -63,6 +64,13 @@ def default_store(project: Path, *, uri: str | None = None) -> Store:
         return Store(chosen, None)
     folder = Path(chosen.removeprefix(_SQLITE)).resolve().parent
     return Store(chosen, (folder / "artifacts").as_uri())
+
+
+def trials_file(store: Store, *, project: Path) -> Path:
+    """Return the SQLite file of the trials of tuning: beside a local store's, else in mlruns."""
+    if store.uri.startswith(_SQLITE):
+        return Path(store.uri.removeprefix(_SQLITE)).resolve().with_name("tuning.db")
+    return (project / "mlruns" / "tuning.db").resolve()
 
 
 def open_store(store: Store, *, experiment: str | None = None) -> None:

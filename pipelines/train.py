@@ -2,19 +2,25 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from features.catalogue import Catalogue, default_catalogue, load_catalogue
 from features.cohort import is_gene_scaled_cohort
 from features.errors import ConfigError, examples
+from features.fingerprint import find_duplicates
 from features.gene_scores import ScoreKind
-from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
+from features.reference import ReferenceStandardiser, Standardisation
 from features.transformer import MarkerFeatures
-from models.calibration import PlattCalibrator
+from models.plan import make_plan
 from models.resistance_model import ModelArm, ResistanceModel
 from models.signs import sign_agreement
-from models.splits import patient_keys
+from models.tuning import Tuner
+from models.validation import TrainedPart
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.figures import interval_text
@@ -22,7 +28,10 @@ from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
 from pipelines.provenance import code_versions
 from pipelines.run_log import TrainedExperiment, TrainingResult, log_run
 from pipelines.score import too_little
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation, new_classifier, validate
+from pipelines.selection import make_tuner, tuning_key
+from pipelines.shift import drift_of_held_out, held_out_shift, probe_shift
+from pipelines.tracking import default_store, trials_file
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
 
@@ -131,30 +140,50 @@ def train(
     """
     catalogue = configured_catalogue(config, config_file=config_file)
     progress("reading cohorts")
-    ingested, extra = _ingest_all(config, config_file, catalogue)
+    ingested, extra, probes = _ingest_all(config, config_file, catalogue)
     _refuse_gene_scaled(ingested)
     _refuse_too_little(extra, catalogue=catalogue, setting=config.setting)
     dataset = build_dataset(
         ingested,
         timepoints=config.samples.timepoints,
+        exclude=config.samples.exclude,
         catalogue=catalogue,
         min_coverage=config.features.min_coverage,
         setting=config.setting,
     )
     _refuse_small_cohorts(dataset, min_cohort_size=config.features.min_cohort_size)
     comparable = [cohort.name for cohort in ingested if cohort.reference_offered]
-    validations: dict[Standardisation, Validation] = {}
-    for arm in ARMS:
-        progress(f"validating, {arm}-relative")
-        own = dataset if arm == "cohort" else _comparable_part(dataset, comparable)
-        _refuse_single_class(own)
-        validations[arm] = validate(own, config=config, standardisation=arm)
+    own = {"cohort": dataset, "reference": _comparable_part(dataset, comparable)}
+    for part in own.values():
+        _refuse_single_class(part)
+    duplicates = find_duplicates(dataset.fingerprints())
+    features = dataset.features(list(dataset.cohorts))
+    store = default_store(project_folder(config_file), uri=config.tracking.uri)
+    tuner = make_tuner(
+        config,
+        storage=trials_file(store, project=project_folder(config_file)),
+        key=tuning_key(config, samples=dataset.samples, features=features),
+    )
+    trained = {
+        arm: _train_arm(
+            own[arm],
+            config=config,
+            standardisation=arm,
+            tuner=tuner,
+            duplicates=duplicates,
+            progress=progress,
+        )
+        for arm in ARMS
+    }
     progress("fitting the final model")
     tags = code_versions() | _catalogue_facts(catalogue) | {"data_hash": files_hash(ingested)}
     facts = {**tags, "training_files": {c.name: c.expression_hash for c in ingested}}
-    model = _final_model(dataset, validations, config=config, facts=facts)
+    model = _final_model(dataset, trained, config=config, facts=facts)
+    shift = held_out_shift(dataset, seed=config.seed, progress=progress)
+    if probes:
+        shift = pd.concat([shift, probe_shift(model.training, model.transformer, probes)])
     signs = sign_agreement(
-        dataset.features(list(dataset.cohorts)),
+        features,
         dataset.samples,
         signs=catalogue.signs(config.setting),
         n_resamples=config.validation.n_resamples,
@@ -168,24 +197,64 @@ def train(
             dataset=dataset,
             ingested=ingested,
             extra=extra,
-            validations=validations,
+            validations={arm: found.validation for arm, found in trained.items()},
             model=model,
             signs=signs,
+            shift=shift,
+            drift=drift_of_held_out(dataset),
             tags=tags,
         )
     )
 
 
+@dataclass(frozen=True)
+class _TrainedArm:
+    """One standardisation: how it was validated, and the final parts, chosen on all samples."""
+
+    validation: Validation
+    final: TrainedPart
+
+
+def _train_arm(
+    dataset: Dataset,
+    *,
+    config: ExperimentConfig,
+    standardisation: Standardisation,
+    tuner: Tuner,
+    duplicates: pd.DataFrame,
+    progress: Progress,
+) -> _TrainedArm:
+    plan = make_plan(
+        dataset.samples,
+        n_splits=config.validation.n_splits,
+        n_repeats=config.validation.n_repeats,
+        seed=config.seed,
+        duplicates=duplicates,
+    )
+    validation = validate(
+        dataset,
+        plan,
+        config=config,
+        standardisation=standardisation,
+        tuner=tuner,
+        progress=progress,
+    )
+    progress(f"{standardisation}-relative: the final choice")
+    everyone = np.arange(len(dataset.samples))
+    final = validation.learner.train(everyone, tuner=tuner, fold=f"{standardisation}/final")
+    return _TrainedArm(validation, final)
+
+
 def _ingest_all(
     config: ExperimentConfig, config_file: Path, catalogue: Catalogue
-) -> tuple[list[IngestedCohort], list[IngestedCohort]]:
-    """Return the cohorts to train on and those only to score."""
+) -> list[list[IngestedCohort]]:
+    """Return the cohorts to train on, those only to score, and those the model is to decline."""
     _refuse_unknown_exclusions(config)
     chosen = [
         [name for name in names if name not in config.cohorts.exclude]
-        for names in (config.cohorts.train, config.cohorts.score)
+        for names in (config.cohorts.train, config.cohorts.score, config.cohorts.decline)
     ]
-    ingested, extra = (
+    found = [
         ingest_cohorts(
             names,
             config,
@@ -193,10 +262,10 @@ def _ingest_all(
             labels_required=required,
             catalogue=catalogue,
         )
-        for names, required in zip(chosen, (True, False), strict=True)
-    )
-    _refuse_repeated_cohorts([*ingested, *extra])
-    return ingested, extra
+        for names, required in zip(chosen, (True, False, False), strict=True)
+    ]
+    _refuse_repeated_cohorts([cohort for cohorts in found[:2] for cohort in cohorts])
+    return found
 
 
 def _comparable_part(dataset: Dataset, comparable: Sequence[str]) -> Dataset:
@@ -228,11 +297,11 @@ def _refuse_single_class(dataset: Dataset) -> None:
 
 
 def _refuse_unknown_exclusions(config: ExperimentConfig) -> None:
-    known = [*config.cohorts.train, *config.cohorts.score]
+    known = [*config.cohorts.train, *config.cohorts.score, *config.cohorts.decline]
     unknown = [name for name in config.cohorts.exclude if name not in known]
     if unknown:
         raise ConfigError(
-            f"cohorts.exclude names {unknown}, not in cohorts.train or cohorts.score: "
+            f"cohorts.exclude names {unknown}, not in cohorts.train, score or decline: "
             f"{examples(known, most=20)}"
         )
 
@@ -257,42 +326,33 @@ def _catalogue_facts(catalogue: Catalogue) -> dict[str, str]:
 
 def _final_model(
     dataset: Dataset,
-    validations: Mapping[Standardisation, Validation],
+    trained: Mapping[Standardisation, _TrainedArm],
     *,
     config: ExperimentConfig,
     facts: Mapping[str, Any],
 ) -> ResistanceModel:
     names = list(dataset.cohorts)
-    features = dataset.features(names)
-    base_rate = float(dataset.samples["resistant"].mean())
-    arms = {}
-    for arm, validation in validations.items():
-        samples = validation.samples
-        raw, standardiser = features.loc[samples.index], None
+    arms, figures, chosen = {}, {}, {}
+    for arm, found in trained.items():
+        standardiser = None
         if arm == "reference":
+            samples = found.validation.samples
+            raw = dataset.features(names).loc[samples.index]
             standardiser = ReferenceStandardiser().fit(raw, cohorts=samples["cohort"])
-            X = standardiser.transform(raw)
-        else:
-            X = standardise_in_cohort(
-                raw, cohorts=samples["cohort"], min_cohort_size=config.features.min_cohort_size
-            )
-        labelled = samples["resistant"].notna()
-        classifier = new_classifier(config, dataset.catalogue).fit(
-            X[labelled],
-            samples.loc[labelled, "resistant"].astype(int),
-            groups=patient_keys(samples[labelled]),
+        part = found.final
+        arms[arm] = ModelArm(
+            part.classifier, part.calibration.calibrator, part.sets, standardiser, part.prior
         )
-        held_out = validation.loco.predictions.dropna(subset=["resistant"])
-        calibrator = PlattCalibrator().fit(held_out["score"], held_out["resistant"])
-        arms[arm] = ModelArm(classifier, calibrator, standardiser, base_rate)
-    figures = {arm: _held_out_figures(arm, found) for arm, found in validations.items()}
+        figures[arm] = _held_out_figures(arm, found.validation)
+        chosen[arm] = part.choice.candidate.key
     return ResistanceModel(
         setting=config.setting,
         catalogue=dataset.catalogue,
         transformer=dataset.transformer(names),
         arms=arms,
+        training=dataset.training_reference(),
         min_cohort_size=config.features.min_cohort_size,
-        facts={**facts, "training_cohorts": names, "held_out": figures},
+        facts={**facts, "training_cohorts": names, "held_out": figures, "chosen": chosen},
     )
 
 

@@ -10,11 +10,17 @@ import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue, default_catalogue
+from features.fingerprint import fingerprint
+from features.profile import rank_profile
 from features.reference import ReferenceStandardiser, standardise_in_cohort
 from features.transformer import MarkerFeatures
 from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
+from models.conformal import ConformalSets
+from models.drift import DriftReference
 from models.resistance_model import ModelArm, ResistanceModel
+from models.shift import ShiftDetector
+from models.training_reference import TrainingReference
 from pipelines.demo import DemoResult, run_demo
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -108,9 +114,16 @@ def train_small_model() -> Callable[..., ResistanceModel]:
         arms = {}
         for name, table in tables.items():
             classifier = ResistanceClassifier(n_estimators=20, min_child_samples=5).fit(table, y)
-            calibrator = PlattCalibrator().fit(classifier.decision_function(table), y)
+            scores = classifier.decision_function(table)
+            calibrator, sets = PlattCalibrator().fit(scores, y), ConformalSets().fit(scores, y)
             standardiser = reference if name == "reference" else None
-            arms[name] = ModelArm(classifier, calibrator, standardiser, 0.5)
-        return ResistanceModel(setting, catalogue, transformer, arms, 15, facts)
+            arms[name] = ModelArm(classifier, calibrator, sets, standardiser, 0.5)
+        background, cohorts = transformer.background_, training.obs["cohort"]
+        profiles = rank_profile(training, background=background)
+        detector = ShiftDetector().fit(profiles, features, cohorts=cohorts, background=background)
+        known = TrainingReference(
+            detector, DriftReference().fit(features, cohorts=cohorts), fingerprint(training)
+        )
+        return ResistanceModel(setting, catalogue, transformer, arms, known, 15, facts)
 
     return train

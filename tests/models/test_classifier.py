@@ -7,7 +7,8 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from models.classifier import ResistanceClassifier, patient_weights
+from models.classifier import ResistanceClassifier
+from models.weights import sample_weights
 
 
 def simulated_table(n_samples: int = 240, *, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -46,7 +47,7 @@ def test_unknown_constraint_and_single_class_are_refused():
     X, y = simulated_table(40)
     with pytest.raises(ValueError, match=r"unknown features \['z'\]"):
         ResistanceClassifier(monotone_constraints={"z": 1}).fit(X, y)
-    with pytest.raises(ValueError, match="2 monotone constraints for 6 features"):
+    with pytest.raises(ValueError, match="2 signs \\(monotone constraints\\) for 6 features"):
         ResistanceClassifier(monotone_constraints=[1, 0]).fit(X, y)
     with pytest.raises(ValueError, match="one class"):
         ResistanceClassifier().fit(X, np.zeros(40, dtype=int))
@@ -69,7 +70,7 @@ def test_missing_values_stay_missing():
 
 
 def test_a_patients_samples_weigh_as_one():
-    weights = patient_weights(["p1", "p1", "p2", "p3"])
+    weights = sample_weights(4, groups=["p1", "p1", "p2", "p3"])
     np.testing.assert_allclose(weights, np.array([0.5, 0.5, 1.0, 1.0]) / 0.75)
     X, y = simulated_table(120)
     repeated = [*range(120), *range(40), *range(40)]
@@ -79,7 +80,7 @@ def test_a_patients_samples_weigh_as_one():
     by_hand = (
         clone(model)
         ._member(0, None)
-        .fit(X3.to_numpy(), y3, sample_weight=patient_weights(repeated))
+        .fit(X3.to_numpy(), y3, sample_weight=sample_weights(len(repeated), groups=repeated))
     )
     np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy(), raw_score=True))
     assert not np.array_equal(grouped, clone(model).fit(X3, y3).decision_function(X))

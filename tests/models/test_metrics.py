@@ -5,13 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from features.errors import ModelError
 from models.metrics import (
     area_under_precision_recall,
     area_under_roc,
     brier_score,
+    check_predictions,
+    cohort_generator,
     evaluate_predictions,
     expected_calibration_error,
+    pairs_won,
     patient_resamples,
+    read_estimate,
+    stratified_resamples,
 )
 
 
@@ -125,3 +131,49 @@ def test_cohorts_with_one_class_and_missing_scores_are_left_out_of_the_mean():
     assert "two.auroc" not in found
     assert found["auroc"].value == pytest.approx(found["one.auroc"].value)
     assert "auroc" not in evaluate_predictions(frame.assign(score=np.nan), n_resamples=50, seed=0)
+
+
+def test_resamples_of_a_cohort_are_the_same_with_and_without_others():
+    frame = predictions(60, effect=1.0, seed=1)
+    together = stratified_resamples(frame, count=20, seed=3)
+    alone = stratified_resamples(frame[frame["cohort"] == "two"], count=20, seed=3)
+    np.testing.assert_array_equal(together[:, 30:], alone)
+    np.testing.assert_array_equal(together[0], 1.0)
+    np.testing.assert_array_equal(together[:, :30].sum(axis=1), 30.0)
+
+
+def test_streams_of_a_cohorts_random_numbers_differ():
+    first, second = (cohort_generator(0, "a", stream=stream).random(5) for stream in (0, 1))
+    assert not np.isclose(first, second).any()
+
+
+def test_pairs_won_over_all_pairs_are_the_area_under_the_curve():
+    frame = predictions(80, effect=1.0, seed=3)
+    y, score = frame["resistant"].to_numpy(), frame["score"].to_numpy()
+    won, total = pairs_won(y, score, np.ones((1, 80)))
+    assert total[0] == y.sum() * (1 - y).sum()
+    assert won[0] / total[0] == pytest.approx(roc_auc_score(y, score))
+
+
+def test_a_calibration_error_can_be_had_for_many_sets_of_labels_at_once():
+    rng = np.random.default_rng(0)
+    probability = rng.random(50).round(1)
+    labels = rng.integers(0, 2, (4, 50)).astype(float)
+    ones = np.ones((1, 50))
+    alone = [expected_calibration_error(y, probability, ones)[0] for y in labels]
+    together = expected_calibration_error(labels, probability, np.ones((4, 50)))
+    np.testing.assert_allclose(together, alone)
+
+
+def test_a_figure_that_is_never_defined_has_no_interval():
+    found = read_estimate(np.full(10, np.nan))
+    assert np.isnan([found.value, found.low, found.high, found.standard_error]).all()
+
+
+def test_predictions_without_a_column_or_with_repeated_samples_are_refused():
+    frame = predictions(6, effect=1.0, seed=0)
+    with pytest.raises(ModelError, match=r"lack the columns \['prior'\]"):
+        check_predictions(frame, ["score", "prior"], where="the predictions")
+    twice = pd.concat([frame, frame.iloc[:2]])
+    with pytest.raises(ModelError, match="several rows of 2 samples"):
+        check_predictions(twice, ["score"], where="the predictions")

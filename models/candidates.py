@@ -1,0 +1,221 @@
+"""Candidates: configurations of a model, written down beforehand, among which folds choose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from models.classifier import ResistanceClassifier
+from models.linear import SignedLogisticRegression
+
+__all__ = ["AveragedModels", "Candidate", "CandidateBuilder", "Estimator", "FeatureModel"]
+
+Setting = int | float
+FAMILIES: Mapping[str, type] = {
+    "boosted": ResistanceClassifier,
+    "linear": SignedLogisticRegression,
+}
+_SIGNS_PARAMETER = {"boosted": "monotone_constraints", "linear": "signs"}
+
+
+class Estimator(Protocol):
+    """What is validated: a classifier with log-odds."""
+
+    def fit(
+        self, X: Any, y: Any, *, groups: ArrayLike | None = None, cohorts: ArrayLike | None = None
+    ) -> Any:
+        """Fit on features, labels, patients and cohorts."""
+        ...
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return the log-odds of resistance (n_samples,)."""
+        ...
+
+
+class _TwoClassModel(ClassifierMixin, BaseEstimator):
+    """What follows from log-odds."""
+
+    def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return probabilities (n_samples, 2); column 1 is resistant."""
+        positive = expit(self.decision_function(X))
+        return np.column_stack([1.0 - positive, positive])
+
+    def predict(self, X: pd.DataFrame) -> NDArray[Any]:
+        """Return the more probable label of each sample (n_samples,)."""
+        return np.asarray(self.classes_[(self.decision_function(X) > 0).astype(int)])
+
+
+class FeatureModel(_TwoClassModel):
+    """A classifier on some columns of the feature table.
+
+    Parameters
+    ----------
+    estimator
+        Unfitted :class:`ResistanceClassifier` or :class:`SignedLogisticRegression`.
+    columns
+        Names of the features it takes.
+    weigh_cohorts
+        Let cohorts weigh the same; otherwise as many as their patients.
+
+    Attributes
+    ----------
+    estimator_
+        The fitted classifier.
+    classes_
+        As of the estimator.
+    """
+
+    def __init__(
+        self, estimator: Any, columns: Sequence[str], *, weigh_cohorts: bool = False
+    ) -> None:
+        self.estimator = estimator
+        self.columns = columns
+        self.weigh_cohorts = weigh_cohorts
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        cohorts: ArrayLike | None = None,
+    ) -> Self:
+        """Fit on standardised features (n_samples, n_features), labels, patients and cohorts."""
+        weighed = cohorts if self.weigh_cohorts else None
+        self.estimator_ = clone(self.estimator).fit(
+            X[list(self.columns)], y, groups=groups, cohorts=weighed
+        )
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def decision_function(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the log-odds of resistance (n_samples,)."""
+        check_is_fitted(self)
+        return np.asarray(self.estimator_.decision_function(X[list(self.columns)]))
+
+
+class AveragedModels(_TwoClassModel):
+    """Models whose log-odds are averaged: a stack with equal weights.
+
+    Parameters
+    ----------
+    models
+        Unfitted :class:`FeatureModel`.
+
+    Attributes
+    ----------
+    models_
+        The fitted ones.
+    classes_
+        As of the models.
+    """
+
+    def __init__(self, models: Sequence[FeatureModel]) -> None:
+        self.models = models
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        cohorts: ArrayLike | None = None,
+    ) -> Self:
+        """Fit each model on standardised features (n_samples, n_features)."""
+        self.models_ = [
+            clone(model).fit(X, y, groups=groups, cohorts=cohorts) for model in self.models
+        ]
+        self.classes_ = self.models_[0].classes_
+        return self
+
+    def decision_function(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the mean log-odds of resistance (n_samples,)."""
+        check_is_fitted(self)
+        return np.asarray(np.mean([model.decision_function(X) for model in self.models_], axis=0))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration.
+
+    Attributes
+    ----------
+    name
+        Under which it stands in configuration and tables.
+    family
+        ``boosted``, ``linear`` or ``average`` (of other candidates).
+    features
+        ``all`` markers, or ``mechanisms``: those that several genes make up, alone.
+    signs
+        Hold the catalogue's signs.
+    weights
+        ``patients`` weigh the same, or ``cohorts`` do.
+    settings
+        Arguments of the family's classifier.
+    members
+        Candidates that are averaged.
+    """
+
+    name: str
+    family: Literal["boosted", "linear", "average"]
+    features: Literal["all", "mechanisms"] = "all"
+    signs: bool = True
+    weights: Literal["patients", "cohorts"] = "patients"
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    members: tuple["Candidate", ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Text that says the whole configuration."""
+        settings = ",".join(f"{name}={self.settings[name]}" for name in sorted(self.settings))
+        members = ";".join(member.key for member in self.members)
+        parts = (self.name, self.family, self.features, self.signs, self.weights)
+        return "|".join([*map(str, parts), settings, members])
+
+
+@dataclass(frozen=True)
+class CandidateBuilder:
+    """Makes unfitted models of candidates.
+
+    Attributes
+    ----------
+    features
+        All feature names.
+    mechanisms
+        Those that several genes make up.
+    signs
+        +1, -1 or 0 by feature.
+    seed
+        Of the trees.
+    n_jobs
+        Threads over a model's seeds.
+    """
+
+    features: tuple[str, ...]
+    mechanisms: tuple[str, ...]
+    signs: Mapping[str, int]
+    seed: int
+    n_jobs: int | None = None
+
+    def __call__(self, candidate: Candidate) -> FeatureModel | AveragedModels:
+        """Return the candidate's unfitted model."""
+        if candidate.family == "average":
+            return AveragedModels([self._single(member) for member in candidate.members])
+        return self._single(candidate)
+
+    def _single(self, candidate: Candidate) -> FeatureModel:
+        columns = self.features if candidate.features == "all" else self.mechanisms
+        settings: dict[str, Any] = dict(candidate.settings)
+        if candidate.signs:
+            signs = {name: self.signs.get(name, 0) for name in columns}
+            settings[_SIGNS_PARAMETER[candidate.family]] = signs
+        if candidate.family == "boosted":
+            settings |= {"random_state": self.seed, "n_jobs": self.n_jobs}
+        estimator = FAMILIES[candidate.family](**settings)
+        return FeatureModel(estimator, columns, weigh_cohorts=candidate.weights == "cohorts")

@@ -1,0 +1,204 @@
+"""``docs/validation.md``: every figure of a training run's validation, rendered from the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import mlflow
+import pandas as pd
+import yaml
+from mlflow.exceptions import MlflowException
+
+from features.errors import ConfigError
+from pipelines.files import replaced_when_done, write_text
+
+__all__ = ["RunRecord", "read_run", "validation_page", "write_validation_page"]
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_ARMS = {"cohort": "", "reference": "_reference"}
+_NAMES = {
+    "model": "**model**",
+    "gep_18": "GEP-18",
+    "ifng_6": "IFN-γ-6",
+    "impres": "IMPRES",
+    "cytolytic": "cytolytic activity",
+    "tls": "TLS",
+    "tgf_beta": "TGF-β",
+    "pdl1": "PD-L1",
+    "pd1": "PD-1",
+    "ctla4": "CTLA-4",
+    "cd8": "CD8",
+    "tide": "TIDE",
+    "prior": "class prior",
+    "clinical": "clinical covariates alone",
+    "combined": "markers and clinical covariates",
+    "all_genes": "LightGBM on all genes",
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished training run holds, on disk.
+
+    Attributes
+    ----------
+    folder
+        Its artifacts.
+    tags
+        Its tags.
+    metrics
+        Its metrics.
+    """
+
+    folder: Path
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved configuration."""
+        text = (self.folder / "config" / "resolved.yaml").read_text(encoding="utf-8")
+        return dict(yaml.safe_load(text))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table of the run, empty where it has none."""
+        file = self.folder / "tables" / f"{name}.parquet"
+        return pd.read_parquet(file) if file.is_file() else pd.DataFrame()
+
+
+def read_run(run_id: str) -> RunRecord:
+    """Return a run of the store in use.
+
+    Raises
+    ------
+    ConfigError
+        There is no such run, or it is no training.
+    """
+    try:
+        run = mlflow.get_run(run_id)
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id))
+    except (MlflowException, OSError) as error:
+        raise ConfigError(
+            f"'{run_id}' is no training run of the store {mlflow.get_tracking_uri()} ({error}); "
+            "give the run id that `oncoresist train` prints"
+        ) from error
+    if not (folder / "tables" / "calibration.parquet").is_file():
+        raise ConfigError(f"run '{run_id}' holds no validation; give the run id of a training")
+    return RunRecord(folder, dict(run.data.tags), dict(run.data.metrics))
+
+
+def write_validation_page(record: RunRecord, path: Path) -> list[Path]:
+    """Write the page and its figures (``images/validation`` beside it); return the files."""
+    images = path.parent / "images" / "validation"
+    written = []
+    for figure in sorted((record.folder / "figures").glob("*.png")):
+        with replaced_when_done(images / figure.name) as temporary:
+            temporary.write_bytes(figure.read_bytes())
+        written.append(images / figure.name)
+    write_text(validation_page(record), path)
+    return [path, *written]
+
+
+def validation_page(record: RunRecord) -> str:
+    """Return the page in Markdown; the same run gives the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "interval": _interval, "percent": _percent}
+    figures = sorted(file.stem for file in (record.folder / "figures").glob("*.png"))
+    text = environment.get_template("validation.md.j2").render(
+        record=record,
+        config=record.config,
+        metrics=record.metrics,
+        tags=record.tags,
+        arms=_ARMS,
+        names=_NAMES,
+        figures=figures,
+        rows=_rows,
+        table=record.table,
+        named=_named,
+        shift=_shift_rows(record.table("shift")),
+        cohorts=_cohort_rows(record),
+    )
+    return text.rstrip() + "\n"
+
+
+def _rows(table: pd.DataFrame, **values: str) -> list[dict[Any, Any]]:
+    """Return the rows of a table that have these values in these columns."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table.to_dict("records")
+
+
+def _named(table: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Return the row of a table whose ``name`` it is."""
+    return dict(table[table["name"] == name].iloc[0]) if len(table) else {}
+
+
+def _shift_rows(shift: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return per set, and per held-out cohort, how many samples are out of scope and why."""
+    rows = []
+    for (name, cohort), part in shift.groupby(["set", "cohort"], sort=False):
+        flagged = part[part["shift_score"] > 1]
+        common = flagged["reason"].str.replace(r"[\d.]+%?", "…", regex=True).mode()
+        rows.append(
+            {
+                "set": name,
+                "cohort": cohort,
+                "n": len(part),
+                "flagged": len(flagged),
+                "share": len(flagged) / len(part),
+                "reason": common.iloc[0] if len(common) else "",
+            }
+        )
+    return rows
+
+
+def _cohort_rows(record: RunRecord) -> list[dict[str, Any]]:
+    """Return each held-out cohort with what its fold chose and how model and peers ranked."""
+    comparison = record.table("comparison")
+    loco = comparison[(comparison["scheme"] == "loco") & (comparison["metric"] == "auroc")]
+    rows = []
+    for cohort in [name for name in loco["cohort"].unique() if name != "mean"]:
+        row: dict[str, Any] = {"cohort": cohort, "peers": {}}
+        for arm, suffix in _ARMS.items():
+            own = loco[(loco["cohort"] == cohort) & (loco["standardisation"] == arm)]
+            found = {r["predictor"]: r for r in own.to_dict("records")}
+            row[f"{arm}_arm"] = found.pop("model", {})
+            row["peers"] = row["peers"] or found
+            folds = record.table(f"folds{suffix}")
+            chosen = folds[folds["split"] == cohort]
+            row[f"{arm}_fold"] = dict(chosen.iloc[0]) if len(chosen) else {}
+        rows.append(row)
+    return rows
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.replace("-", "")
+
+
+def _interval(
+    row: Mapping[str, Any],
+    value: str = "value",
+    low: str = "low",
+    high: str = "high",
+    digits: int = 3,
+) -> str:
+    if not row or pd.isna(row[value]):
+        return "–"
+    figures = (_number(row[name], digits) for name in (value, low, high))
+    return "{} ({} to {})".format(*figures)
+
+
+def _percent(value: Any) -> str:
+    return "–" if pd.isna(value) else f"{100 * value:.0f}%"
