@@ -9,8 +9,10 @@ from features.errors import (
     ModelError,
     OncoResistError,
 )
+from features.fingerprint import Fingerprints, find_duplicates
 from features.gene_report import GeneReport
 from features.genes import GeneTable, GeneTranslation, translate_genes
+from features.profile import rank_profile
 from features.reference import ReferenceStandardiser, standardise_in_cohort
 from features.therapy import DrugTable
 from features.transformer import MarkerFeatures
@@ -22,6 +24,7 @@ __all__ = [
     "CohortReport",
     "ConfigError",
     "DrugTable",
+    "Fingerprints",
     "GeneReport",
     "GeneTable",
     "GeneTranslation",
@@ -31,7 +34,9 @@ __all__ = [
     "ReferenceStandardiser",
     "check_cohort",
     "default_catalogue",
+    "find_duplicates",
     "load_catalogue",
+    "rank_profile",
     "standardise_in_cohort",
     "translate_genes",
 ]

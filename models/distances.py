@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 __all__ = [
+    "balanced_quantile",
     "mahalanobis",
     "mean_profile",
     "nearest_correlation",
@@ -107,3 +108,9 @@ def new_cohort_bound(values: _Array, groups: NDArray[np.str_], share: float) -> 
     spread = quantiles.std(ddof=1) * np.sqrt(1 + 1 / len(quantiles))
     freedom = max(len(quantiles) - 1, _LEAST_FREEDOM)
     return float(np.exp(quantiles.mean() + stats.t.ppf(_CONFIDENCE, freedom) * spread))
+
+
+def balanced_quantile(values: _Array, groups: NDArray[np.str_], share: float) -> float:
+    """Return the quantile of values (n_samples,), each group counting the same."""
+    sizes = pd.Series(groups).groupby(groups).transform("size").to_numpy()
+    return float(np.quantile(values, share, weights=1.0 / sizes, method="inverted_cdf"))

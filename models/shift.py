@@ -13,15 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 from features.errors import ModelError, examples
 from features.reference import ReferenceStandardiser
 from models.distances import (
+    balanced_quantile,
     mahalanobis,
     mean_profile,
     nearest_correlation,
     new_cohort_bound,
     undetected_share,
 )
-from models.drift import DriftReference
 
-__all__ = ["COMPONENTS", "TISSUE_GENES", "DriftReference", "ShiftDetector"]
+__all__ = ["COMPONENTS", "TISSUE_GENES", "ShiftDetector"]
 
 Profiles = NDArray[np.float32]
 _Array = NDArray[np.float64]
@@ -96,8 +96,8 @@ class ShiftDetector(BaseEstimator):
     doi:10.1038/ncomms3612). Limits are learned without labels: each training cohort is left out
     in turn and measured against the others (a single cohort in five parts). Of each component the
     cohorts' quantiles at 1 - ``flagged_share`` give the upper 95% prediction bound of a further
-    cohort's (:func:`models.distances.new_cohort_bound`); the maximum over the components is
-    bounded once more in the same way. So most new cohorts have a smaller share flagged.
+    cohort's (:func:`models.distances.new_cohort_bound`). Where more than ``flagged_share`` of what
+    was held out lies above any of them, each cohort counting the same, all are widened alike.
     """
 
     def __init__(self, most_missing: float = 0.5, flagged_share: float = 0.05) -> None:
@@ -233,7 +233,7 @@ class ShiftDetector(BaseEstimator):
         limits = np.array([new_cohort_bound(column, groups, share) for column in measured.T])
         scores = measured / limits
         furthest = np.where(np.isfinite(scores), scores, 0.0).max(axis=1)
-        factor = new_cohort_bound(furthest, groups, share)
+        factor = max(1.0, balanced_quantile(furthest, groups, share))
         learned = dict(zip(_LEARNED, (limits * factor).tolist(), strict=True))
         fixed = {"missing_genes": self.most_missing, "missing_marker_genes": self.most_missing}
         self.limits_: dict[str, float] = {**fixed, **learned}

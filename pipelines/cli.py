@@ -132,11 +132,11 @@ def score(
         f"{len(scored.predictions)} samples scored, "
         f"{scored.predictions['standardisation'].iloc[0]}-relative: {counted}"
     )
-    unsure = scored.predictions.loc[scored.predictions["call"] == "uncertain", "call_reason"]
-    for reason in unsure.unique()[:3]:
-        OUT.print(f"uncertain: {reason}", highlight=False, soft_wrap=True, markup=False)
+    declined = scored.predictions.loc[scored.predictions["call"] == "out_of_scope", "call_reason"]
+    for reason in declined.unique()[:3]:
+        OUT.print(f"out of scope: {reason}", highlight=False, soft_wrap=True, markup=False)
     outputs = ("predictions.parquet", "predictions.csv", "attributions.parquet")
-    for name in (*outputs, "gene_report.csv", "report.html"):
+    for name in (*outputs, "gene_report.csv", "drift.csv", "shift.csv", "report.html"):
         say(f"  {output / name}")
 
 

@@ -60,7 +60,7 @@ def predict_peers(
             plan.samples,
             splits,
             features_of=lambda cohorts: all_gene_expression(dataset.cohorts, training=cohorts),
-            make_classifier=lambda: AllGenesClassifier(random_state=config.seed),
+            make_classifier=lambda: AllGenesClassifier(random_state=config.seed, n_jobs=2),
             standardisation=standardisation,
             min_cohort_size=size,
         )

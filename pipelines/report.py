@@ -52,7 +52,9 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         calibration=str(predictions["calibration_method"].iloc[0]),
         threshold=scored.threshold,
         calls=predictions["call"].value_counts().to_dict(),
-        abstained=_reasons_to_abstain(predictions),
+        out_of_scope=_reasons_out_of_scope(scored),
+        coverage=loaded.model.arm(standardisation).sets.coverage,
+        drifted=_drifted(scored),
         n_samples=len(predictions),
         n_genes=scored.cohort.adata.n_vars,
         unit=facts["unit_meaning"],
@@ -71,11 +73,25 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
     )
 
 
-def _reasons_to_abstain(predictions: pd.DataFrame) -> list[str]:
-    """Return why samples are called uncertain, each reason once."""
+def _reasons_out_of_scope(scored: ScoredCohort) -> list[str]:
+    """Return why samples are out of scope, a line for each kind of reason."""
+    predictions = scored.predictions
+    declined = predictions[predictions["call"] == "out_of_scope"]
+    kinds = declined["call_reason"].str.replace(r"-?[\d.]+%?", "…", regex=True)
     return [
-        str(r) for r in predictions.loc[predictions["call"] == "uncertain", "call_reason"].unique()
+        f"{len(part)} samples, such as {part['sample_id'].iloc[0]}: {part['call_reason'].iloc[0]}"
+        for _, part in declined.groupby(kinds, sort=False)
     ]
+
+
+def _drifted(scored: ScoredCohort) -> list[str]:
+    """Return the features that moved, and more than between training cohorts, furthest first."""
+    if scored.drift.empty:
+        return []
+    drift = scored.drift
+    moved = drift[(drift["verdict"] == "drifted") & (drift["psi"] > drift["training_psi"])]
+    ordered = moved.sort_values("psi", ascending=False)["feature"]
+    return [str(name) for name in ordered]
 
 
 def _plain_facts(loaded: LoadedModel) -> dict[str, str]:

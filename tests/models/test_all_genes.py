@@ -1,13 +1,17 @@
+import warnings
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from lightgbm import LGBMClassifier
 from scipy.special import expit
+from scipy.stats import zscore
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from features.errors import CohortError
+from features.reference import ReferenceStandardiser, standardise_in_cohort
 from models.all_genes import AllGenesClassifier, all_gene_expression
 
 
@@ -138,3 +142,29 @@ def test_a_single_class_is_refused():
     X, _ = planted(40)
     with pytest.raises(ValueError, match="one class"):
         AllGenesClassifier().fit(X, np.ones(40, dtype=int))
+
+
+def test_a_gene_that_only_a_new_cohort_lacks_is_taken_at_the_mean():
+    X, y = planted()
+    model = AllGenesClassifier().fit(X, y)
+    np.testing.assert_array_equal(
+        model.decision_function(X.assign(G7=np.nan)), model.decision_function(X.assign(G7=0.0))
+    )
+
+
+@pytest.mark.parametrize("arm", ["cohort", "reference"])
+def test_out_of_cohort_standardisation_takes_thousands_of_genes_at_once(arm):
+    genes = [f"G{i}" for i in range(5000)]
+    cohorts = {name: cohort(name, genes, seed=seed) for seed, name in enumerate("abc")}
+    table = all_gene_expression(cohorts, training=["a", "b", "c"])
+    names = table.index.str[0].to_series(index=table.index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if arm == "cohort":
+            found = standardise_in_cohort(table, cohorts=names)
+        else:
+            found = ReferenceStandardiser().fit(table, cohorts=names).transform(table)
+    part = cohorts["b"][:, table.columns].X.astype(np.float32).astype(float)
+    if arm == "cohort":
+        np.testing.assert_allclose(found[names == "b"], zscore(part), rtol=1e-6, atol=1e-6)
+    assert found.shape == (60, 5000)

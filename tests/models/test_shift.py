@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from features.errors import ModelError
 from models.distances import (
+    balanced_quantile,
     mahalanobis,
     mean_profile,
     nearest_correlation,
@@ -263,3 +264,17 @@ def test_the_bound_covers_a_further_cohort_as_often_as_it_says() -> None:
         covered.append(levels[8] <= bound)
     assert 0.92 <= np.mean(covered) <= 0.98
     assert np.isnan(new_cohort_bound(np.full(40, np.nan), groups, 0.95))
+
+
+def test_the_balanced_quantile_is_that_of_groups_repeated_to_one_size() -> None:
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(size=10), rng.normal(2.0, 1.0, size=40)
+    expected = np.quantile(np.r_[np.repeat(few, 4), many], 0.9, method="inverted_cdf")
+    groups = np.array(["few"] * 10 + ["many"] * 40)
+    assert balanced_quantile(np.r_[few, many], groups, 0.9) == expected
+
+
+def test_at_most_the_share_asked_for_of_held_out_samples_lies_above_one() -> None:
+    for share in (0.05, 0.3):
+        detector = _fit(_samples(), flagged_share=share)
+        assert (detector.held_out_ > 1).mean() <= share

@@ -1,7 +1,7 @@
 """Held-out tumour cohorts are in scope, cell lines, single cells, panels and shuffled genes not.
 
-Each of the nine full-transcriptome cohorts is left out in turn and the detector fitted on the other
-eight, with its own leave-one-out inside; no label is read.
+Three of the nine full-transcriptome cohorts are left out in turn and the detector fitted on the
+other eight, with its own leave-one-out inside; no label is read.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,9 @@ STRANGERS = (
     "single_cell/sade_feldman_scfeatures_550x3523.h5ad",
     "single_cell/tirosh_melanoma_chetah_150.h5ad",
 )
-MOST_SAMPLES = 30
+MOST_SAMPLES = 20
+HELD_OUT = ("imvigor210_nonbladder86_full", "miao_2018_ccrcc", "zhao_2019_gbm")
+"""The cohorts unlike the others: other organs, other pipelines."""
 
 
 def _sample(adata: ad.AnnData, most: int = MOST_SAMPLES) -> ad.AnnData:
@@ -112,8 +114,8 @@ def test_strangers_are_flagged_and_held_out_tumours_are_not(
 ) -> None:
     held_out: dict[str, np.ndarray] = {}
     foreign: dict[str, list[np.ndarray]] = {name: [] for name in [*strangers, "shuffled"]}
-    for name in COHORTS:
-        trained = _train([_sample(tumours[other]) for other in COHORTS if other != name])
+    for name in HELD_OUT:
+        trained = _train([tumours[other] for other in COHORTS if other != name])
         held_out[name] = trained.flagged(tumours[name])
         shuffled = _sample(tumours[name], 10).copy()
         shuffled.X = np.random.default_rng(0).permuted(np.asarray(shuffled.X), axis=1)

@@ -11,8 +11,12 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
+from features.catalogue import default_catalogue
 from features.errors import CohortError, ConfigError
+from pipelines.config import load_experiment
+from pipelines.dataset import Dataset, build_dataset
 from pipelines.tide import tide_available, tide_cancer, tide_scores, tide_table
+from pipelines.train import ingest_cohorts
 from tests.conftest import require
 
 PROJECT = Path(__file__).resolve().parents[2]
