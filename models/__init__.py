@@ -1,26 +1,19 @@
 """Features to risk, with reasons: classifier, baselines, validation, explanation."""
 
 from models.abstaining import AbstainingClassifier
+from models.abstention import RiskCoverage, coverage_table, expected_two_label_share, risk_coverage
 from models.calibration import (
     BetaCalibrator,
-    CalibrationChoice,
     Calibrator,
     IsotonicCalibrator,
     PlattCalibrator,
     ShiftedCalibrator,
-    choose_calibrator,
     fit_intercept,
     shift_intercept,
 )
+from models.calibration_choice import CalibrationChoice, choose_calibrator
 from models.classifier import ResistanceClassifier
-from models.conformal import (
-    ConformalSets,
-    RiskCoverage,
-    coverage_table,
-    expected_two_label_share,
-    risk_coverage,
-    set_names,
-)
+from models.conformal import ConformalSets, set_names
 from models.resistance_model import ResistanceModel
 from models.signatures import SIGNATURES, SignatureClassifier, signature_scores
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from models.calibration import CALIBRATORS, choose_calibrator
+from models.calibration_choice import CALIBRATORS, choose_calibrator
 from models.classifier import ResistanceClassifier
 from models.conformal import ConformalSets
 

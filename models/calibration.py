@@ -1,7 +1,5 @@
-"""Calibrated probabilities: maps from out-of-cohort log-odds, and which of them to take."""
+"""Calibrated probabilities: maps from out-of-cohort log-odds."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
@@ -12,25 +10,21 @@ from sklearn.base import BaseEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted
 
-from features.errors import ConfigError, ModelError, examples
+from features.errors import ModelError, examples
 
 __all__ = [
-    "CALIBRATORS",
     "BetaCalibrator",
-    "CalibrationChoice",
     "Calibrator",
     "IsotonicCalibrator",
     "PlattCalibrator",
     "ShiftedCalibrator",
-    "choose_calibrator",
+    "checked_scores",
     "fit_intercept",
     "shift_intercept",
 ]
 
 Array = NDArray[np.float64]
 _LEAST_SLOPE = 1e-3
-_TIE = 1e-6
-"""Difference of Brier scores below which two fits are one: the optimiser's rounding."""
 
 
 class Calibrator(Protocol):
@@ -78,7 +72,7 @@ class PlattCalibrator(BaseEstimator):
         ModelError
             A log-odds or a label is missing, or a label is neither 1 nor 0.
         """
-        scores, labels, weights = _checked(log_odds, y, sample_weight)
+        scores, labels, weights = checked_scores(log_odds, y, sample_weight)
         found = _fit_logistic(scores[:, None], labels, weights)
         self.slope_, self.intercept_ = float(found[0]), float(found[1])
         return self
@@ -117,7 +111,7 @@ class BetaCalibrator(BaseEstimator):
         self, log_odds: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Fit as :meth:`PlattCalibrator.fit` does, with the same errors."""
-        scores, labels, weights = _checked(log_odds, y, sample_weight)
+        scores, labels, weights = checked_scores(log_odds, y, sample_weight)
         found = _fit_logistic(_tails(scores), labels, weights)
         self.low_slope_, self.high_slope_ = float(found[0]), float(found[1])
         self.intercept_ = float(found[2])
@@ -157,7 +151,7 @@ class IsotonicCalibrator(BaseEstimator):
         self, log_odds: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Fit as :meth:`PlattCalibrator.fit` does, with the same errors."""
-        scores, labels, weights = _checked(log_odds, y, sample_weight)
+        scores, labels, weights = checked_scores(log_odds, y, sample_weight)
         edge = 1.0 / (weights.sum() + 2.0)
         curve = IsotonicRegression(y_min=edge, y_max=1.0 - edge, out_of_bounds="clip")
         curve.fit(scores, labels, sample_weight=weights)
@@ -174,12 +168,6 @@ class IsotonicCalibrator(BaseEstimator):
         check_is_fitted(self)
         scores = np.asarray(log_odds, dtype=float)
         return np.asarray(np.interp(scores, self.log_odds_knots_, self.probability_knots_))
-
-
-CALIBRATORS: Mapping[str, type[PlattCalibrator | BetaCalibrator | IsotonicCalibrator]] = {
-    kind.method: kind for kind in (PlattCalibrator, BetaCalibrator, IsotonicCalibrator)
-}
-"""Method → unfitted calibrator, the simplest first."""
 
 
 class ShiftedCalibrator(BaseEstimator):
@@ -242,7 +230,7 @@ def fit_intercept(calibrator: Calibrator, log_odds: ArrayLike, y: ArrayLike) -> 
     ----------
     Steyerberg et al., Stat Med 2004, doi:10.1002/sim.1844 (update of the intercept alone).
     """
-    scores, labels, weights = _checked(log_odds, y, None)
+    scores, labels, weights = checked_scores(log_odds, y, None)
     if np.unique(labels).size < 2:
         raise ModelError(
             f"recalibration needs resistant and responsive samples; {int(labels.sum())} of the "
@@ -256,106 +244,16 @@ def fit_intercept(calibrator: Calibrator, log_odds: ArrayLike, y: ArrayLike) -> 
     return shift_intercept(calibrator, float(delta))
 
 
-@dataclass(frozen=True)
-class CalibrationChoice:
-    """The calibrator chosen, fitted on all samples, and what its rivals reached.
-
-    Attributes
-    ----------
-    calibrator
-        Fitted on all samples.
-    method
-        ``platt``, ``beta`` or ``isotonic``.
-    losses
-        Method → Brier score pooled over the groups left out; empty where nothing was compared.
-    """
-
-    calibrator: PlattCalibrator | BetaCalibrator | IsotonicCalibrator
-    method: str
-    losses: Mapping[str, float]
-
-
-def choose_calibrator(
-    log_odds: ArrayLike,
-    y: ArrayLike,
-    *,
-    groups: ArrayLike,
-    methods: Sequence[str] = tuple(CALIBRATORS),
-) -> CalibrationChoice:
-    """Return the calibrator that calibrates groups it was not fitted on, the simplest that does.
-
-    Each method is fitted on all groups but one and gives the Brier score of that one; the scores
-    are pooled over samples. Taken is the first of ``methods`` whose loss exceeds the smallest by
-    at most one standard error of the paired differences per sample: a later method has to win by
-    more than that (and by more than 1e-6, below which two fits are one). A group whose absence
-    leaves a single class takes no part; with fewer than two groups that do, the first method
-    (Platt) is taken unseen.
-
-    Parameters
-    ----------
-    log_odds, y
-        Out-of-cohort log-odds (n_samples,) and labels 1 or 0 (n_samples,).
-    groups
-        Group of each sample: its cohort.
-    methods
-        From ``CALIBRATORS``, the preferred first.
+def checked_scores(
+    log_odds: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[Array, Array, Array]:
+    """Return log-odds, labels and weights as arrays (n_samples,), or refuse them.
 
     Raises
     ------
-    ConfigError
-        No method, or an unknown one.
     ModelError
-        A log-odds or a label is missing, or the groups are not one a sample.
+        Shapes differ, a log-odds or weight is not finite, or a label is neither 1 nor 0.
     """
-    _check_methods(methods)
-    scores, labels, _ = _checked(log_odds, y, None)
-    members = np.asarray(groups)
-    if members.shape != scores.shape:
-        raise ModelError(f"{members.size} groups for {scores.size} log-odds; give one a sample")
-    errors = {name: _held_out_errors(name, scores, labels, members) for name in methods}
-    method = _simplest_of_the_best(errors)
-    losses = {name: float(error.mean()) for name, error in errors.items() if error.size}
-    return CalibrationChoice(CALIBRATORS[method]().fit(scores, labels), method, losses)
-
-
-def _held_out_errors(
-    method: str, scores: Array, labels: Array, groups: NDArray[np.generic]
-) -> Array:
-    """Return squared errors of the samples of usable groups; none with fewer than two groups."""
-    errors = []
-    for group in np.unique(groups):
-        held = groups == group
-        if np.unique(labels[~held]).size == 2:
-            calibrator = CALIBRATORS[method]().fit(scores[~held], labels[~held])
-            errors.append((calibrator.predict(scores[held]) - labels[held]) ** 2)
-    return np.concatenate(errors) if len(errors) > 1 else np.empty(0)
-
-
-def _simplest_of_the_best(errors: Mapping[str, Array]) -> str:
-    simplest = next(iter(errors))
-    if not errors[simplest].size:
-        return simplest
-    best = min(errors, key=lambda name: float(errors[name].mean()))
-    for name, error in errors.items():
-        difference = error - errors[best]
-        standard_error = float(difference.std(ddof=1)) / np.sqrt(difference.size)
-        if difference.mean() <= standard_error + _TIE:
-            return name
-    return best
-
-
-def _check_methods(methods: Sequence[str]) -> None:
-    unknown = [name for name in methods if name not in CALIBRATORS]
-    if unknown or not methods:
-        raise ConfigError(
-            f"calibration methods {list(methods)}: {examples(unknown) or 'none'} cannot be taken; "
-            f"allowed: {', '.join(CALIBRATORS)}"
-        )
-
-
-def _checked(
-    log_odds: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[Array, Array, Array]:
     scores, labels = np.asarray(log_odds, dtype=float), np.asarray(y, dtype=float)
     weights = np.ones(scores.shape) if sample_weight is None else np.asarray(sample_weight, float)
     if scores.ndim != 1 or not scores.size or not scores.shape == labels.shape == weights.shape:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
 
 from models.calibration import Calibrator
 from models.candidates import AveragedModels, FeatureModel
@@ -135,10 +136,13 @@ def _raw_attributions(classifier: Any, X: pd.DataFrame) -> tuple[Array, float]:
 def _of_trees(classifier: ResistanceClassifier, X: pd.DataFrame) -> tuple[Array, float]:
     import shap
 
+    features = validate_data(
+        classifier, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+    )
     values = np.zeros(X.shape)
     base = 0.0
     for member in classifier.estimators_:
-        found = shap.TreeExplainer(member.booster_)(X.to_numpy(dtype=float))
+        found = shap.TreeExplainer(member.booster_)(features)
         values += _positive_class(np.asarray(found.values)) / len(classifier.estimators_)
         base += float(np.ravel(found.base_values)[-1]) / len(classifier.estimators_)
     return values, base

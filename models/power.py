@@ -1,6 +1,7 @@
 """How much the data can say: a learning curve over cohorts, and the null of the whole pipeline."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -108,7 +109,8 @@ def null_auroc(
     Parameters
     ----------
     learner, plan, tuner
-        Those of the validation; the tuner's trials are kept in memory here.
+        Those of the validation; the tuner's trials are kept in memory here: those in a store
+        are of the true labels.
     permutations, seed
         How many shuffles; each has a seed of its own.
     remembered
@@ -121,11 +123,12 @@ def null_auroc(
         ``permutation, auroc``.
     """
     values = []
+    forgetful = replace(tuner, storage=None)
     for number in range(permutations):
 
         def measure(number: int = number) -> float:
             shuffled = learner.with_labels_shuffled(np.random.default_rng([seed, number]))
-            found = predict_out_of_fold(shuffled, plan.schemes["loco"], tuner=tuner)
+            found = predict_out_of_fold(shuffled, plan.schemes["loco"], tuner=forgetful)
             estimates = evaluate_predictions(found.predictions, n_resamples=2, seed=seed)
             return estimates["auroc"].value
 

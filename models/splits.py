@@ -185,7 +185,9 @@ def check_splits(
         both = sorted(set(keys[split.train]) & set(keys[split.test]))
         if both:
             raise CohortError(
-                f"split '{split.name}' has {len(both)} patients on both sides: {examples(both)}"
+                f"split '{split.name}' has {len(both)} patients on both sides: {examples(both)}; "
+                "keep a patient's samples on one side: one cancer_type a patient, or name the "
+                "others under samples.exclude"
             )
         if duplicates is not None and len(duplicates):
             _refuse_straddling_duplicates(samples.index, split, duplicates)

@@ -121,27 +121,49 @@ class Tuner:
             return Choice(only, inner_scores(only), pd.DataFrame())
         study = self._study(fold)
 
-        def objective(trial: Any) -> float:
-            candidate = self._suggest(trial)
+        def measure(candidate: Candidate) -> tuple[float, list[float]]:
             scores = inner_scores(candidate).loc[samples.index]
-            trial.set_user_attr("scores", [float(score) for score in scores])
-            return weighted_within_cohort_auroc(samples, scores)
+            return weighted_within_cohort_auroc(samples, scores), [float(one) for one in scores]
 
-        finished = _finished(study)
-        missing = self._budget() - len(finished)
-        if missing > 0 and not finished:
-            study.optimize(objective, n_trials=1)
-            missing -= 1
-        seconds = self.deadline - time.monotonic()
-        if missing > 0 and seconds > 0:
-            study.optimize(
-                objective, n_trials=missing, timeout=None if np.isinf(seconds) else seconds
-            )
+        def objective(trial: Any) -> float:
+            value, scores = measure(self._suggest(trial))
+            trial.set_user_attr("scores", scores)
+            return value
+
+        while self._goes_on(study):
+            if self._searches:
+                study.optimize(objective, n_trials=1)
+            else:
+                self._try_next(study, measure)
         return self._choice(study, samples)
 
-    def _budget(self) -> int:
-        searched = any(self.ranges.values())
-        return self.trials if searched else min(self.trials, len(self.candidates))
+    @property
+    def _searches(self) -> bool:
+        return any(self.ranges.values())
+
+    def _goes_on(self, study: Any) -> bool:
+        """Return whether a trial may begin: the first always, others in budget and in time."""
+        done = len(_finished(study))
+        budget = self.trials if self._searches else min(self.trials, len(self.candidates))
+        return done == 0 or (done < budget and time.monotonic() < self.deadline)
+
+    def _try_next(
+        self, study: Any, measure: Callable[[Candidate], tuple[float, list[float]]]
+    ) -> None:
+        """Add the trial of the first candidate without one: only finished trials are stored."""
+        import optuna
+
+        tried = {trial.params["candidate"] for trial in _finished(study)}
+        candidate = next(one for one in self.candidates if one.name not in tried)
+        value, scores = measure(candidate)
+        names = optuna.distributions.CategoricalDistribution([c.name for c in self.candidates])
+        trial = optuna.trial.create_trial(
+            value=value,
+            params={"candidate": candidate.name},
+            distributions={"candidate": names},
+            user_attrs={"scores": scores},
+        )
+        study.add_trial(trial)
 
     def remembered(self, what: str) -> Callable[[int, Callable[[], float]], float]:
         """Return a memory of numbered measurements, kept in the store beside the trials.
@@ -168,12 +190,10 @@ class Tuner:
     def _study(self, fold: str) -> Any:
         import optuna
 
-        names = [candidate.name for candidate in self.candidates]
-        sampler: Any = optuna.samplers.TPESampler(seed=self.seed)
-        if not any(self.ranges.values()):
-            sampler = optuna.samplers.GridSampler({"candidate": names}, seed=self.seed)
-        name = f"{self.key}/{fold}" if self.storage else None
-        return _open_study(self.storage, name, sampler=sampler)
+        study = _open_study(self.storage, f"{self.key}/{fold}" if self.storage else None)
+        # A resumed search goes on with numbers of its own, or it would repeat its first trials.
+        study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
+        return study
 
     def _suggest(self, trial: Any) -> Candidate:
         names = [candidate.name for candidate in self.candidates]
@@ -218,7 +238,7 @@ class Tuner:
         return Choice(chosen, scores, rows)
 
 
-def _open_study(storage: str | None, name: str | None, *, sampler: Any = None) -> Any:
+def _open_study(storage: str | None, name: str | None) -> Any:
     """Return a study of a store, made where it is not there yet."""
     import optuna
 
@@ -228,7 +248,6 @@ def _open_study(storage: str | None, name: str | None, *, sampler: Any = None) -
         return optuna.create_study(
             storage=storage,
             study_name=name,
-            sampler=sampler,
             direction="maximize",
             load_if_exists=True,
         )

@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.dummy import DummyClassifier
 
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
-from models.calibration import CalibrationChoice, choose_calibrator
+from models.calibration_choice import CalibrationChoice, choose_calibrator
 from models.candidates import Candidate, Estimator
 from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
@@ -47,7 +47,8 @@ class OutOfFold:
         split's training part) and, of a calibrated model, ``in_responsive, in_resistant`` (the
         conformal set).
     folds
-        A row per split: ``split, candidate, settings, calibration, slope`` …, what it chose.
+        A row per split, what it chose: ``split, candidate, configuration, n_train, calibration``
+        and ``brier_<method>`` of each calibration compared.
     choices
         The candidate that each split chose.
     trials

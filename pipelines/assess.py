@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from models.abstention import coverage_table, expected_two_label_share, risk_coverage
 from models.calibration_metrics import calibration_estimates, reliability_table
 from models.comparison import compare_with_peers, within_cohort_auroc
-from models.conformal import coverage_table, expected_two_label_share, risk_coverage
 from models.decision import decision_curve, threshold_figures
 from models.metrics import Estimate
 from models.subgroups import subgroup_table

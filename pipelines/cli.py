@@ -142,7 +142,9 @@ def score(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="Run id of a training, as `train` prints it.")],
+    run: Annotated[
+        str, typer.Argument(help="Run id that `train` printed, or models:/oncoresist-ici@champion.")
+    ],
     output: Annotated[
         Path, typer.Option(help="Markdown page; its figures go into images/validation beside it.")
     ] = Path("docs/validation.md"),

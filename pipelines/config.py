@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import ConfigError, examples
+from pipelines.config_cohort import CohortConfig
 from pipelines.config_layers import check_layers, did_you_mean, read_overrides, read_yaml
+from pipelines.config_section import PathText, Section
+from pipelines.config_tuning import ClassifierConfig, TuningConfig
 from pipelines.files import is_file
 
 __all__ = [
-    "CohortConfig",
-    "ColumnNames",
     "ExperimentConfig",
     "configuration_folder",
     "data_root",
@@ -28,31 +29,14 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _INSTALLED_CONF = Path(__file__).resolve().parent / "conf"
 
 
-def _at_home(path: str) -> str:
-    """Return a path with a leading ``~`` made the home folder; the shell leaves it in a=~/b."""
-    try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError:
-        return path
-
-
-PathText = Annotated[str, Field(min_length=1), AfterValidator(_at_home)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where data lie."""
 
     root: PathText = "../shared/cohorts"
     """Folder that the paths of cohort files start from; relative to the project folder."""
 
 
-class CohortsConfig(_Section):
+class CohortsConfig(Section):
     """Which cohorts take part; names are files of conf/cohorts without .yaml, or paths."""
 
     train: tuple[str, ...] = Field(min_length=1)
@@ -74,7 +58,7 @@ class CohortsConfig(_Section):
         return self
 
 
-class SamplesConfig(_Section):
+class SamplesConfig(Section):
     """Which samples take part."""
 
     timepoints: tuple[Timepoint, ...] = ("pre_treatment", "unstated")
@@ -83,7 +67,7 @@ class SamplesConfig(_Section):
     """Samples left out, as cohort/sample_id."""
 
 
-class FeaturesConfig(_Section):
+class FeaturesConfig(Section):
     """How features are built."""
 
     catalogue: PathText | None = None
@@ -95,106 +79,7 @@ class FeaturesConfig(_Section):
     """Fewest samples for the cohort-relative standardisation."""
 
 
-class ClassifierConfig(_Section):
-    """The gradient-boosted trees without tuning, and what boosted candidates start from."""
-
-    n_estimators: int = Field(default=200, ge=1)
-    """Trees."""
-    num_leaves: int = Field(default=5, ge=2)
-    """Leaves a tree."""
-    learning_rate: float = Field(default=0.03, gt=0)
-    """Shrinkage of each tree."""
-    colsample_bytree: float = Field(default=0.3, gt=0, le=1)
-    """Share of features a tree may use."""
-    min_child_samples: int = Field(default=20, ge=1)
-    """Fewest samples in a leaf."""
-    reg_lambda: float = Field(default=10.0, ge=0)
-    """L2 penalty on leaf values."""
-    subsample: float = Field(default=1.0, gt=0, le=1)
-    """Share of samples drawn anew for each tree."""
-    n_seeds: int = Field(default=3, ge=1)
-    """Models with different seeds that are averaged."""
-    monotone: bool = True
-    """Hold the catalogue's signs as monotone constraints."""
-
-
-class RangeConfig(_Section):
-    """Values between which a setting is searched."""
-
-    low: int | float
-    """Least value; with ``high`` whole, whole numbers are searched."""
-    high: int | float
-    """Greatest value."""
-    log: bool = False
-    """Search on a logarithmic scale."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError(f"low ({self.low}) must lie below high ({self.high})")
-        return self
-
-
-Setting = int | float | tuple[int | float, ...] | RangeConfig
-
-
-class CandidateConfig(_Section):
-    """One configuration that competes inside the folds."""
-
-    family: Literal["boosted", "linear", "average"] = "boosted"
-    """LightGBM, elastic-net logistic regression, or the average of other candidates."""
-    features: Literal["all", "mechanisms"] = "all"
-    """All markers, or those that several genes make up (mechanisms) alone."""
-    signs: bool = True
-    """Hold the catalogue's signs."""
-    weights: Literal["patients", "cohorts"] = "patients"
-    """What weighs the same in training."""
-    settings: dict[str, Setting] = {}
-    """Settings of the family; a list or a range (low, high, log) is searched. Boosted ones start
-    from the section ``classifier``; linear ones know ``alpha`` and ``l1_ratio``."""
-    members: tuple[str, ...] = ()
-    """Candidates that are averaged."""
-
-    @model_validator(mode="after")
-    def _known_settings(self) -> Self:
-        known = {
-            "boosted": sorted(set(ClassifierConfig.model_fields) - {"monotone"}),
-            "linear": ["alpha", "l1_ratio"],
-            "average": [],
-        }[self.family]
-        unknown = sorted(set(self.settings) - set(known))
-        if unknown:
-            raise ValueError(f"settings {unknown} are unknown to {self.family}; known: {known}")
-        if bool(self.members) != (self.family == "average"):
-            raise ValueError("members go with family: average, and that needs them")
-        return self
-
-
-class TuningConfig(_Section):
-    """The choice of a configuration, made inside each fold, never on what is reported."""
-
-    candidates: dict[str, CandidateConfig] = Field(default={}, max_length=8)
-    """At most eight, written down before the run; none: the section ``classifier`` as it is."""
-    trials: int = Field(default=8, ge=1)
-    """Most trials a fold."""
-    minutes: float | None = Field(default=None, gt=0)
-    """Most minutes for all trials of a run; null: no limit. Figures may then depend on the
-    machine."""
-
-    @model_validator(mode="after")
-    def _members_exist(self) -> Self:
-        for name, candidate in self.candidates.items():
-            single = [n for n, c in self.candidates.items() if c.family != "average"]
-            unknown = [member for member in candidate.members if member not in single]
-            if unknown:
-                raise ValueError(
-                    f"members {unknown} of candidate '{name}' are no single candidates; "
-                    f"known: {single}"
-                )
-        return self
-
-
-class ValidationConfig(_Section):
+class ValidationConfig(Section):
     """How the model is validated."""
 
     n_splits: int = Field(default=5, ge=2)
@@ -218,7 +103,7 @@ class ValidationConfig(_Section):
     """Compare with TIDE; null: where tidepy is installed (uv sync --group benchmark)."""
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     """Where runs go."""
 
     uri: str | None = None
@@ -236,7 +121,7 @@ class _Places(BaseModel):
     tracking: TrackingConfig = TrackingConfig()
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """How the model is registered."""
 
     registered_name: str = Field(pattern=r"^[^/:]*[^/:\s][^/:]*$")
@@ -252,7 +137,7 @@ class ModelConfig(_Section):
         return self
 
 
-class ExperimentConfig(_Section):
+class ExperimentConfig(Section):
     """A whole experiment: what conf/experiments/*.yaml may say."""
 
     setting: Literal["ici", "adc", "hcc", "sclc"]
@@ -277,144 +162,6 @@ class ExperimentConfig(_Section):
                 f"model.registered_name 'oncoresist-{named}' belongs to setting {named}, not "
                 f"{self.setting}; name the model otherwise"
             )
-        return self
-
-
-class ColumnNames(_Section):
-    """Columns of the clinical table; those left at their default may be absent."""
-
-    sample_id: str | None = None
-    """Null: ``sample_id`` where there is such a column, else the one that shares most values with
-    the expression file's samples; the column used is noted."""
-    patient_id: str = "patient_id"
-    response: str = "response"
-    recist: str = "recist"
-    timepoint: str = "timepoint"
-    therapy: str = "treatment_class"
-    drug: str = "drug"
-    cancer_type: str = "cancer_type"
-
-
-class LabelsConfig(_Section):
-    """How published response becomes resistant or responsive."""
-
-    stable_disease: Literal["resistant", "responsive", "exclude", "pfs6"] = "resistant"
-    """What RECIST SD means; pfs6: responsive when progression-free for six months or more."""
-    responsive: tuple[str, ...] = ()
-    """Further spellings of responsive."""
-    resistant: tuple[str, ...] = ()
-    """Further spellings of resistant."""
-    missing: tuple[str, ...] = ()
-    """Further spellings of no label."""
-
-
-class TimepointsConfig(_Section):
-    """Spellings of each timepoint, any case."""
-
-    pre_treatment: tuple[str, ...] = ("pre", "pre-treatment", "pretreatment", "baseline", "before")
-    on_treatment: tuple[str, ...] = ("on", "on-treatment", "edt", "during")
-    post_treatment: tuple[str, ...] = ("post", "post-treatment", "progression", "after")
-    unstated: tuple[str, ...] = ("not stated in file", "unknown", "na", "nan")
-
-
-class SurvivalColumn(_Section):
-    """One survival endpoint in the clinical table."""
-
-    time: str
-    """Column of the time."""
-    event: str
-    """Column of the event; 1, Dead, TRUE and VRAI are events."""
-    unit: Literal["day", "week", "month", "year"] = "month"
-    """Unit of the time."""
-
-
-class SurvivalConfig(_Section):
-    """Endpoints the cohort has."""
-
-    pfs: SurvivalColumn | None = None
-    """Progression-free survival."""
-    os: SurvivalColumn | None = None
-    """Overall survival."""
-
-
-class CovariateColumn(_Section):
-    """One clinical covariate in the clinical table."""
-
-    column: str
-    """Column that holds it."""
-    values: dict[str, float | str] = {}
-    """The file's spelling, any case → a number, or a known spelling."""
-    missing: tuple[str, ...] = ()
-    """Further spellings of no value; empty cells, NA, unknown and the like need none."""
-
-
-class CovariatesConfig(_Section):
-    """Clinical covariates the cohort has; those left out are missing for all its samples."""
-
-    tmb: CovariateColumn | None = None
-    """Tumour mutational burden, any unit that holds for the whole cohort."""
-    pdl1_ihc: CovariateColumn | None = None
-    """PD-L1 by immunohistochemistry: IC0 to IC3, TC0 to TC3, per cent, or negative and positive."""
-    ecog: CovariateColumn | None = None
-    """ECOG performance status, 0 to 4."""
-    stage: CovariateColumn | None = None
-    """Stage I to IV, with or without letter, or M1a to M1d."""
-    prior_lines: CovariateColumn | None = None
-    """Number of earlier systemic therapies."""
-    ldh_high: CovariateColumn | None = None
-    """Lactate dehydrogenase above the upper limit of normal, yes or no."""
-    liver_metastasis: CovariateColumn | None = None
-    """Metastasis in the liver, yes or no."""
-    age: CovariateColumn | None = None
-    """Years."""
-    purity: CovariateColumn | None = None
-    """Share of tumour cells as measured on DNA, 0 to 1."""
-    sex: CovariateColumn | None = None
-    """Female or male."""
-    biopsy_site: CovariateColumn | None = None
-    """skin_subcutaneous, lymph_node, lung, liver_visceral, brain, bone, primary or other."""
-
-
-class CohortConfig(_Section):
-    """One cohort: what conf/cohorts/*.yaml may say."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name in metrics and tables."""
-    expression: PathText
-    """CSV, TSV (plain or gz) or h5ad; relative to data.root or to ``root``."""
-    clinical: PathText | None = None
-    """CSV or TSV with a row per sample; null: none, or the obs of an h5ad."""
-    root: PathText | None = None
-    """Folder of this cohort's files instead of data.root, relative to this YAML file."""
-    unit: Literal[
-        "auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"
-    ] = "auto"
-    """Unit of the expression; auto finds it out and reports the evidence."""
-    pseudocount: float | None = Field(default=None, ge=0)
-    """Constant under the logarithm of log2_tpm when the unit is stated."""
-    orientation: Literal["auto", "genes_in_rows", "samples_in_rows"] = "auto"
-    """Which way the matrix stands."""
-    gene_lengths: PathText | None = None
-    """Table of gene lengths for raw counts (columns symbol, effective_length), as paths above."""
-    gene_table: PathText | None = None
-    """Table of gene ids (columns symbol, and ensembl_id or entrez_id), as paths above: symbols
-    of the genes that the catalogue does not hold. The catalogue's own genes need none."""
-    cancer_type: str | None = None
-    """Tumour type where the clinical table has no column for it."""
-    drug: str | None = None
-    """Drug where the clinical table has no column for it."""
-    columns: ColumnNames = ColumnNames()
-    labels: LabelsConfig = LabelsConfig()
-    timepoints: TimepointsConfig = TimepointsConfig()
-    survival: SurvivalConfig = SurvivalConfig()
-    covariates: CovariatesConfig = CovariatesConfig()
-
-    @model_validator(mode="after")
-    def _settings_fit_together(self) -> Self:
-        if self.pseudocount is not None and self.unit != "log2_tpm":
-            raise ValueError("pseudocount goes with unit: log2_tpm")
-        if self.labels.stable_disease == "pfs6" and self.survival.pfs is None:
-            raise ValueError("labels.stable_disease: pfs6 needs the columns under survival.pfs")
         return self
 
 

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.config import (
-    configuration_folder,
-    load_cohort,
-    load_experiment,
-    tracking_uri,
-)
+from pipelines.config import configuration_folder, load_cohort, load_experiment, tracking_uri
 from pipelines.ingest import ingest_cohort
 from pipelines.report import write_report
 from pipelines.run_log import TrainingResult

@@ -24,7 +24,7 @@ from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
-from pipelines.config import CohortConfig
+from pipelines.config_cohort import CohortConfig
 from pipelines.observations import build_observations
 from pipelines.read_h5ad import read_h5ad
 from pipelines.read_tables import (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from features.catalogue import Catalogue
 from features.errors import ConfigError
-from pipelines.config import CohortConfig, configuration_folder, data_root, load_cohort
+from pipelines.config import configuration_folder, data_root, load_cohort
+from pipelines.config_cohort import CohortConfig
 from pipelines.ingest import IngestedCohort, ingest_cohort
 
 __all__ = ["ingest_named"]

@@ -11,7 +11,7 @@ from features.labels import (
     survival_event,
     survival_months,
 )
-from pipelines.config import CohortConfig, ColumnNames, CovariatesConfig, SurvivalColumn
+from pipelines.config_cohort import CohortConfig, ColumnNames, CovariatesConfig, SurvivalColumn
 from pipelines.text_tables import EMPTY_CELLS
 
 __all__ = ["build_observations"]

@@ -73,7 +73,8 @@ class ScoredCohort:
         How far each sample lies from the training samples, by component
         (:meth:`models.shift.ShiftDetector.measure`); empty where ranks mean nothing.
     drift
-        Population stability index of each feature, cohort against training.
+        Population stability index of each feature, cohort against training; no row where ranks
+        mean nothing.
     threshold
         Share of resistant samples in training.
     notes
@@ -211,10 +212,11 @@ def score_cohort(
     attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
     mechanisms = model.catalogue.mechanisms
     arm = model.arm(chosen)
-    ranked = transformer.score_kind == model.transformer.score_kind
+    like_training = transformer.score_kind == model.transformer.score_kind
+    ranked = like_training and transformer.score_kind == "rank"
     coverage = transformer.gene_coverage(adata)
     shift = _shift(model, cohort, features, coverage=coverage) if ranked else _no_shift(adata)
-    doubts = _cohort_doubts(genes, unlike_training=not ranked)
+    doubts = _cohort_doubts(genes, unlike_training=not like_training)
     found = model.predict(features, standardisation=chosen, cohorts=cohorts)
     predictions = pd.DataFrame(
         {
@@ -238,6 +240,7 @@ def score_cohort(
     predictions = predictions.join(calls).join(attributions.leading_mechanisms(mechanisms))
     known = _training_samples(model, cohort) if ranked else []
     in_sample = _was_trained_on(model, cohort) or bool(known)
+    drift = model.training.drift.table(features)
     return ScoredCohort(
         cohort,
         predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
@@ -245,7 +248,7 @@ def score_cohort(
         attributions.by_mechanism(mechanisms),
         features,
         shift,
-        model.training.drift.table(features) if ranked else pd.DataFrame(),
+        drift if ranked else drift.iloc[:0],
         arm.threshold,
         _notes(transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts),
         in_sample,

@@ -12,7 +12,8 @@ import pandas as pd
 from features.catalogue import Catalogue, genes_read
 from models.candidates import Candidate, CandidateBuilder
 from models.tuning import SearchRange, Tuner
-from pipelines.config import CandidateConfig, ExperimentConfig, RangeConfig
+from pipelines.config import ExperimentConfig
+from pipelines.config_tuning import CandidateConfig, RangeConfig
 from pipelines.ingest import file_hash
 
 __all__ = ["candidates_of", "make_builder", "make_tuner", "tuning_key"]

@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from features.catalogue import default_catalogue
 from features.errors import ConfigError, ModelError
-from pipelines.config import CohortConfig
+from pipelines.config_cohort import CohortConfig
 from pipelines.files import replaced_when_done
 
 __all__ = ["Finding", "SimulatedTruth", "judge_demo", "simulate_cohorts"]

@@ -69,8 +69,8 @@ class RunRecord:
         return pd.read_parquet(file) if file.is_file() else pd.DataFrame()
 
 
-def read_run(run_id: str) -> RunRecord:
-    """Return a run of the store in use.
+def read_run(run: str) -> RunRecord:
+    """Return a training run of the store in use, by its id or by a model it registered.
 
     Raises
     ------
@@ -78,16 +78,26 @@ def read_run(run_id: str) -> RunRecord:
         There is no such run, or it is no training.
     """
     try:
-        run = mlflow.get_run(run_id)
+        run_id = _run_of_model(run) if run.startswith("models:/") else run
+        found = mlflow.get_run(run_id)
         folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id))
     except (MlflowException, OSError) as error:
         raise ConfigError(
-            f"'{run_id}' is no training run of the store {mlflow.get_tracking_uri()} ({error}); "
-            "give the run id that `oncoresist train` prints"
+            f"'{run}' is no training run of the store {mlflow.get_tracking_uri()} ({error}); "
+            "give the run id that `oncoresist train` prints, or models:/NAME@champion"
         ) from error
     if not (folder / "tables" / "calibration.parquet").is_file():
-        raise ConfigError(f"run '{run_id}' holds no validation; give the run id of a training")
-    return RunRecord(folder, dict(run.data.tags), dict(run.data.metrics))
+        raise ConfigError(f"run '{run}' holds no validation; give the run id of a training")
+    return RunRecord(folder, dict(found.data.tags), dict(found.data.metrics))
+
+
+def _run_of_model(uri: str) -> str:
+    name, _, version = uri.removeprefix("models:/").partition("/")
+    client = mlflow.MlflowClient()
+    if version:
+        return str(client.get_model_version(name, version).run_id)
+    name, _, alias = name.partition("@")
+    return str(client.get_model_version_by_alias(name, alias).run_id)
 
 
 def write_validation_page(record: RunRecord, path: Path) -> list[Path]:

@@ -11,14 +11,13 @@ from sklearn.linear_model import LogisticRegression
 
 from features.errors import ConfigError, ModelError
 from models.calibration import (
-    CALIBRATORS,
     BetaCalibrator,
     IsotonicCalibrator,
     PlattCalibrator,
-    choose_calibrator,
     fit_intercept,
     shift_intercept,
 )
+from models.calibration_choice import CALIBRATORS, choose_calibrator
 
 every_method = pytest.mark.parametrize("method", sorted(CALIBRATORS))
 

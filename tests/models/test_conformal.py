@@ -13,13 +13,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 
 from features.errors import ConfigError, ModelError
-from models.conformal import (
-    ConformalSets,
-    coverage_table,
-    expected_two_label_share,
-    risk_coverage,
-    set_names,
-)
+from models.abstention import coverage_table, expected_two_label_share, risk_coverage
+from models.conformal import ConformalSets, set_names
 
 
 class Sigmoid(ClassifierMixin, BaseEstimator):

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from features.errors import ConfigError
 from pipelines.config import (
-    CohortConfig,
     ExperimentConfig,
     configuration_folder,
     data_root,
@@ -19,6 +18,7 @@ from pipelines.config import (
     load_experiment,
     project_folder,
 )
+from pipelines.config_cohort import CohortConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENT = """\

@@ -12,7 +12,8 @@ from features.catalogue import Catalogue
 from features.cohort import CohortReport
 from features.covariates import COVARIATES
 from features.errors import CohortError, ConfigError
-from pipelines.config import CohortConfig, CovariatesConfig, configuration_folder, load_cohort
+from pipelines.config import configuration_folder, load_cohort
+from pipelines.config_cohort import CohortConfig, CovariatesConfig
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort
 from pipelines.observations import build_observations

@@ -14,7 +14,7 @@ from features.catalogue import Gene, default_catalogue
 from features.cohort import cohort_facts
 from features.errors import CohortError
 from features.transformer import MarkerFeatures
-from pipelines.config import CohortConfig
+from pipelines.config_cohort import CohortConfig
 from pipelines.ingest import IngestedCohort, ingest_cohort
 
 Ingest = Callable[..., IngestedCohort]

@@ -17,7 +17,8 @@ from features.catalogue import default_catalogue
 from features.cohort import cohort_facts
 from features.errors import CohortError
 from features.transformer import MarkerFeatures
-from pipelines.config import CohortConfig, configuration_folder, load_cohort
+from pipelines.config import configuration_folder, load_cohort
+from pipelines.config_cohort import CohortConfig
 from pipelines.ingest import IngestedCohort, file_hash, ingest_cohort, keep_timepoints
 
 N_SAMPLES = 24
