@@ -21,6 +21,7 @@ from models.conformal import set_names
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
 from models.resistance_model import ResistanceModel
+from pipelines.calls import cohort_doubts, make_calls
 from pipelines.files import write_table
 from pipelines.ingest import IngestedCohort
 
@@ -216,7 +217,7 @@ def score_cohort(
     ranked = like_training and transformer.score_kind == "rank"
     coverage = transformer.gene_coverage(adata)
     shift = _shift(model, cohort, features, coverage=coverage) if ranked else _no_shift(adata)
-    doubts = _cohort_doubts(genes, unlike_training=not like_training)
+    doubts = cohort_doubts(genes, unlike_training=not like_training)
     found = model.predict(features, standardisation=chosen, cohorts=cohorts)
     predictions = pd.DataFrame(
         {
@@ -236,7 +237,7 @@ def score_cohort(
             "model_version": pd.Series(version, index=adata.obs_names, dtype="string"),
         }
     )
-    calls = _calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts)
+    calls = make_calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts)
     predictions = predictions.join(calls).join(attributions.leading_mechanisms(mechanisms))
     known = _training_samples(model, cohort) if ranked else []
     in_sample = _was_trained_on(model, cohort) or bool(known)
@@ -297,22 +298,6 @@ def too_little(name: str, genes: GeneReport) -> CohortError:
     )
 
 
-def _cohort_doubts(genes: GeneReport, *, unlike_training: bool) -> tuple[str, ...]:
-    """Return what puts every sample of the cohort out of scope, the weightiest first."""
-    doubts = []
-    if genes.grade == "too little":
-        doubts.append(
-            f"scored by force: only {genes.coverage:.0%} of the catalogue's genes are in the file "
-            f"(at least {LEAST_COVERAGE:.0%} needed)"
-        )
-    if unlike_training:
-        doubts.append(
-            "the values are centred or scaled per gene and scored by mean z; the model was trained "
-            "and validated on ranks"
-        )
-    return tuple(doubts)
-
-
 def _notes(
     transformer: MarkerFeatures,
     cohort: IngestedCohort,
@@ -337,44 +322,3 @@ def _notes(
         found = transformer.therapies(cohort.adata)
         notes += dict.fromkeys(therapy.note for therapy in found.values() if therapy.note)
     return tuple(notes)
-
-
-def _calls(
-    predictions: pd.DataFrame,
-    shift_reasons: "pd.Series[str]",
-    *,
-    coverage: float,
-    doubts: Sequence[str],
-) -> pd.DataFrame:
-    """Return ``call`` and ``call_reason`` of each sample."""
-    rows = [
-        _call(probability, labels, shift, reason=reason, coverage=coverage, doubts=doubts)
-        for probability, labels, shift, reason in zip(
-            predictions["probability"],
-            predictions["prediction_set"],
-            predictions["shift_score"],
-            shift_reasons,
-            strict=True,
-        )
-    ]
-    return pd.DataFrame(rows, columns=["call", "call_reason"], index=predictions.index)
-
-
-def _call(
-    probability: float,
-    labels: str,
-    shift_score: float,
-    *,
-    reason: str,
-    coverage: float,
-    doubts: Sequence[str],
-) -> tuple[str, str]:
-    if doubts:
-        return "out_of_scope", doubts[0]
-    if shift_score > 1:
-        return "out_of_scope", f"unlike the training samples: {reason}"
-    what = f"probability {probability:.3f}; the prediction set at {coverage:.0%} coverage"
-    if labels in ("resistant", "responsive"):
-        return labels, f"{what} holds {labels} alone"
-    held = "both labels" if labels else "neither label"
-    return "uncertain", f"{what} holds {held}"

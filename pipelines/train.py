@@ -16,7 +16,7 @@ from features.fingerprint import find_duplicates
 from features.gene_scores import ScoreKind
 from features.reference import ReferenceStandardiser, Standardisation
 from features.transformer import MarkerFeatures
-from models.plan import make_plan
+from models.plan import ValidationPlan, make_plan
 from models.resistance_model import ModelArm, ResistanceModel
 from models.signs import sign_agreement
 from models.tuning import Tuner
@@ -153,10 +153,7 @@ def train(
     )
     _refuse_small_cohorts(dataset, min_cohort_size=config.features.min_cohort_size)
     comparable = [cohort.name for cohort in ingested if cohort.reference_offered]
-    own = {"cohort": dataset, "reference": _comparable_part(dataset, comparable)}
-    for part in own.values():
-        _refuse_single_class(part)
-    duplicates = find_duplicates(dataset.fingerprints())
+    parts = _planned_parts(dataset, comparable=comparable, config=config)
     features = dataset.features(list(dataset.cohorts))
     store = default_store(project_folder(config_file), uri=config.tracking.uri)
     tuner = make_tuner(
@@ -166,14 +163,14 @@ def train(
     )
     trained = {
         arm: _train_arm(
-            own[arm],
+            part,
+            plan,
             config=config,
             standardisation=arm,
             tuner=tuner,
-            duplicates=duplicates,
             progress=progress,
         )
-        for arm in ARMS
+        for arm, (part, plan) in parts.items()
     }
     progress("fitting the final model")
     tags = code_versions() | _catalogue_facts(catalogue) | {"data_hash": files_hash(ingested)}
@@ -215,22 +212,35 @@ class _TrainedArm:
     final: TrainedPart
 
 
+def _planned_parts(
+    dataset: Dataset, *, comparable: Sequence[str], config: ExperimentConfig
+) -> dict[Standardisation, tuple[Dataset, ValidationPlan]]:
+    """Return each standardisation's samples and splits; what no split allows is refused here."""
+    duplicates = find_duplicates(dataset.fingerprints())
+    parts: dict[Standardisation, tuple[Dataset, ValidationPlan]] = {}
+    for arm in ARMS:
+        part = dataset if arm == "cohort" else _comparable_part(dataset, comparable)
+        _refuse_single_class(part)
+        plan = make_plan(
+            part.samples,
+            n_splits=config.validation.n_splits,
+            n_repeats=config.validation.n_repeats,
+            seed=config.seed,
+            duplicates=duplicates,
+        )
+        parts[arm] = (part, plan)
+    return parts
+
+
 def _train_arm(
     dataset: Dataset,
+    plan: ValidationPlan,
     *,
     config: ExperimentConfig,
     standardisation: Standardisation,
     tuner: Tuner,
-    duplicates: pd.DataFrame,
     progress: Progress,
 ) -> _TrainedArm:
-    plan = make_plan(
-        dataset.samples,
-        n_splits=config.validation.n_splits,
-        n_repeats=config.validation.n_repeats,
-        seed=config.seed,
-        duplicates=duplicates,
-    )
     validation = validate(
         dataset,
         plan,

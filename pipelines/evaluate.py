@@ -1,0 +1,356 @@
+"""Evaluate a frozen model on a labelled cohort: every figure with its interval, as tables."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from features.errors import CohortError, ConfigError
+from models.calibration_metrics import calibration_estimates, reliability_table
+from models.conformal import LABELS, coverage_table
+from models.decision import decision_curve, threshold_figures
+from models.metrics import (
+    Estimate,
+    evaluate_predictions,
+    ratio,
+    read_estimate,
+    stratified_resamples,
+)
+from models.recalibration import Recalibration, recalibrate, recalibration_of
+from models.resistance_model import ResistanceModel
+from models.survival import kaplan_meier_curves, survival_table
+from models.survival_patients import Endpoint
+from pipelines.files import write_table
+from pipelines.ingest import IngestedCohort
+from pipelines.score import ScoredCohort
+
+__all__ = ["ALL", "IN_SCOPE", "RECALIBRATED", "Evaluation", "evaluate_cohort", "require_labels"]
+
+ALL, IN_SCOPE, RECALIBRATED = "all", "in_scope", "recalibrated"
+"""Groups of figures: all samples; without those out of scope; the latter, recalibrated."""
+_ENDPOINTS: tuple[Endpoint, ...] = ("pfs", "os")
+_THRESHOLDS = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2))
+_COLUMNS = ["what", "group", "value", "low", "high", "n"]
+
+_Row = tuple[str, float, float, float, int]
+_Noise = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a frozen model is worth on a cohort's own labels.
+
+    Attributes
+    ----------
+    scored
+        The scored cohort.
+    samples
+        One row a sample of the cohort: its prediction with ``log_odds`` (uncalibrated), label,
+        survival and ``prior``, the share of resistant samples in training.
+    figures
+        ``what, group, value, low, high, n``: 95% intervals, patients resampled.
+    reliability, decision_curve, thresholds
+        Tables of :mod:`models.calibration_metrics` and :mod:`models.decision`, with ``group``;
+        the last also with ``rule``.
+    survival, kaplan_meier
+        Endpoint → table and curves of :mod:`models.survival`, where survival is known.
+    recalibration
+        The model recalibrated to the cohort's response rate, where that was asked for.
+    warnings
+        Why the figures say nothing, or less than they seem to, of new patients.
+    """
+
+    scored: ScoredCohort
+    samples: pd.DataFrame
+    figures: pd.DataFrame
+    reliability: pd.DataFrame
+    decision_curve: pd.DataFrame
+    thresholds: pd.DataFrame
+    survival: Mapping[Endpoint, pd.DataFrame]
+    kaplan_meier: Mapping[Endpoint, pd.DataFrame]
+    recalibration: Recalibration | None
+    warnings: tuple[str, ...]
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups that have figures."""
+        return [str(group) for group in self.figures["group"].unique()]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables of figures by name."""
+        return {
+            "evaluation": self.figures,
+            "reliability": self.reliability,
+            "decision_curve": self.decision_curve,
+            "thresholds": self.thresholds,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the tables as CSV, and the predictions as ``score`` does."""
+        self.scored.write(folder)
+        for name, table in self.tables().items():
+            write_table(table, folder / f"{name}.csv")
+
+
+def require_labels(cohort: IngestedCohort) -> None:
+    """Refuse a cohort without labels of both classes.
+
+    Raises
+    ------
+    CohortError
+        Names what there is and what is missing.
+    """
+    labels = cohort.adata.obs["resistant"].dropna()
+    if labels.nunique() == 2:
+        return
+    if labels.empty:
+        what = f"none of its {cohort.adata.n_obs} samples has a response label"
+    else:
+        alike = LABELS[int(labels.iloc[0])]
+        what = f"all {len(labels)} labelled samples are {alike}"
+    raise CohortError(
+        f"cohort '{cohort.name}' cannot be evaluated: {what}; resistant and responsive samples are "
+        "needed. Give a clinical table with the responses (--clinical, or a cohort YAML with "
+        "labels), or use oncoresist score"
+    )
+
+
+def evaluate_cohort(
+    model: ResistanceModel,
+    scored: ScoredCohort,
+    *,
+    recalibrating: bool = False,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Return the figures of a scored, labelled cohort.
+
+    Parameters
+    ----------
+    model
+        The model it was scored with.
+    scored
+        From :func:`pipelines.score.score_cohort`.
+    recalibrating
+        Also recalibrate the model to the cohort's response rate, on the samples in scope. The
+        figures of the group ``recalibrated`` are cross-fitted: no sample's probability comes from
+        a shift that its patient entered, and their skill is against the cohort's own share of
+        resistant samples, learned alike.
+    n_resamples, seed
+        Of the bootstrap over patients.
+
+    Raises
+    ------
+    CohortError
+        The cohort lacks labels of both classes.
+    ConfigError
+        Recalibration was asked for on a cohort that the model was trained on.
+    ModelError
+        There are too few labelled samples in scope to recalibrate on.
+    """
+    require_labels(scored.cohort)
+    noise = {"n_resamples": n_resamples, "seed": seed}
+    samples = _samples(model, scored)
+    in_scope = samples[samples["call"] != "out_of_scope"]
+    groups = {ALL: samples, IN_SCOPE: in_scope}
+    recalibration = _recalibration(model, scored, in_scope) if recalibrating else None
+    if recalibration is not None:
+        groups[RECALIBRATED] = in_scope.loc[recalibration.cross_fitted.index].assign(
+            **recalibration.cross_fitted
+        )
+    groups = {name: frame for name, frame in groups.items() if frame["resistant"].notna().any()}
+    survival = {
+        endpoint: {name: survival_table(frame, endpoint=endpoint, **noise) for name, frame in known}
+        for endpoint in _ENDPOINTS
+        if (known := _followed(groups, endpoint))
+    }
+    figures = [_figures(frame, group=name, noise=noise) for name, frame in groups.items()]
+    figures += [
+        _survival_figures(table, endpoint=endpoint, group=name)
+        for endpoint, tables in survival.items()
+        for name, table in tables.items()
+    ]
+    order = {name: place for place, name in enumerate(groups)}
+    return Evaluation(
+        scored,
+        samples,
+        pd.concat(figures).sort_values("group", key=lambda g: g.map(order), kind="stable"),
+        _by_group({name: reliability_table(frame) for name, frame in groups.items()}),
+        _by_group(
+            {
+                name: decision_curve(frame, thresholds=_THRESHOLDS, **noise)
+                for name, frame in groups.items()
+            }
+        ),
+        _by_group({name: _thresholds(model, frame, noise) for name, frame in groups.items()}),
+        {endpoint: tables[ALL] for endpoint, tables in survival.items()},
+        {endpoint: kaplan_meier_curves(samples, endpoint=endpoint) for endpoint in survival},
+        recalibration,
+        tuple(_warnings(model, scored)),
+    )
+
+
+def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:
+    """Return predictions with log-odds, sets, labels and survival, indexed by sample id."""
+    table = scored.predictions.set_index("sample_id", drop=False).rename_axis(None)
+    found = model.predict(
+        scored.features,
+        standardisation=scored.standardisation,
+        cohorts=scored.cohort.adata.obs["cohort"].astype(str),
+    )
+    obs = scored.cohort.adata.obs.reindex(
+        columns=["resistant", *(f"{e}_{what}" for e in _ENDPOINTS for what in ("time", "event"))]
+    )
+    joined = table.join(found.drop(columns="probability")).join(obs)
+    return joined.assign(score=joined["log_odds"], prior=scored.threshold)
+
+
+def _recalibration(
+    model: ResistanceModel, scored: ScoredCohort, in_scope: pd.DataFrame
+) -> Recalibration:
+    if scored.in_sample:
+        raise ConfigError(
+            f"--recalibrate on cohort '{scored.cohort.name}', which the model was trained on: its "
+            "predictions there fit too well to learn a response rate from; name a cohort with "
+            "other samples"
+        )
+    version = scored.predictions["model_version"].iloc[0]
+    uri = str(scored.predictions["model_uri"].iloc[0])
+    return recalibrate(
+        model,
+        in_scope,
+        standardisation=scored.standardisation,
+        source={
+            "cohort": scored.cohort.name,
+            "expression": scored.cohort.expression_hash,
+            "model": uri if pd.isna(version) else f"{uri.partition('@')[0]} version {version}",
+        },
+    )
+
+
+def _warnings(model: ResistanceModel, scored: ScoredCohort) -> Iterator[str]:
+    if scored.in_sample:
+        yield (
+            "IN-SAMPLE: the model was trained on this cohort or on samples of it; no figure here "
+            "says anything of new patients"
+        )
+    if recalibration_of(
+        model,
+        cohort=scored.cohort.name,
+        expression=scored.cohort.expression_hash,
+        standardisation=scored.standardisation,
+    ):
+        yield (
+            "the model was recalibrated on this cohort: calibration and Brier score here say "
+            "nothing of new patients; discrimination was not touched"
+        )
+
+
+def _figures(samples: pd.DataFrame, *, group: str, noise: _Noise) -> pd.DataFrame:
+    """Return the figures of a group but survival."""
+    labelled = samples.dropna(subset=["resistant"])
+    rows = list(_of_probabilities(labelled, noise))
+    if group != RECALIBRATED:  # ranking, sets and calls stay
+        rows = [*_of_ranking(labelled, noise), *rows, *_of_sets(labelled, noise)]
+        rows += _of_calls(samples, noise)
+    table = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "group"])
+    return table.assign(group=group)[_COLUMNS]
+
+
+def _of_ranking(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
+    estimates = evaluate_predictions(labelled, **noise)
+    for name in ("auroc", "auprc"):
+        if name in estimates:
+            yield _row(name, estimates[name], len(labelled))
+
+
+def _of_probabilities(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
+    """Give calibration figures, and the Brier score of knowing the base rate alone."""
+    of_prior = evaluate_predictions(labelled.assign(probability=labelled["prior"]), **noise)
+    yield _row("share_resistant", _share(labelled, labelled["resistant"], noise), len(labelled))
+    yield _row("brier_of_base_rate", of_prior["brier"], len(labelled))
+    for name, found in calibration_estimates(labelled, **noise).items():
+        if "." not in name:
+            yield _row(name, found, len(labelled))
+
+
+def _of_sets(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
+    sets = labelled[["in_responsive", "in_resistant"]].to_numpy()
+    table = coverage_table(labelled, sets, **noise)
+    for row in table[table["cohort"] == "pooled"].to_dict("records"):
+        found = Estimate(*(row[name] for name in ("coverage", "low", "high", "standard_error")))
+        yield _row(f"coverage.{row['label']}", found, row["n_samples"])
+
+
+def _of_calls(samples: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
+    """Give the share of each call, and of the sets that hold both labels, of all samples."""
+    shares = {
+        f"share_called.{call}": samples["call"] == call
+        for call in ("resistant", "responsive", "uncertain", "out_of_scope")
+    }
+    shares["two_label_share"] = samples["in_responsive"] & samples["in_resistant"]
+    for name, members in shares.items():
+        yield _row(name, _share(samples, members, noise), len(samples))
+
+
+def _share(samples: pd.DataFrame, members: "pd.Series[float]", noise: _Noise) -> Estimate:
+    weights = stratified_resamples(samples, count=noise["n_resamples"], seed=noise["seed"])
+    return read_estimate(ratio(weights @ members.to_numpy(float), weights.sum(axis=1)))
+
+
+def _row(what: str, found: Estimate, n: int) -> _Row:
+    return what, found.value, found.low, found.high, n
+
+
+def _thresholds(model: ResistanceModel, samples: pd.DataFrame, noise: _Noise) -> pd.DataFrame:
+    """Return PPV, NPV, sensitivity and specificity of the rules a reader may call by.
+
+    ``base_rate``: resistant from the training share of resistant samples on. ``set_resistant``:
+    resistant where the prediction set holds resistant alone. ``set_responsive``: responsive where
+    it holds responsive alone, resistant elsewhere, so that NPV and specificity are those of the
+    calls responsive.
+    """
+    arm = model.arm(str(samples["standardisation"].iloc[0]))
+    alone = {
+        "set_resistant": samples["in_resistant"] & ~samples["in_responsive"],
+        "set_responsive": ~(samples["in_responsive"] & ~samples["in_resistant"]),
+    }
+    at_rate = threshold_figures(samples, thresholds=[arm.threshold], **noise)
+    tables = [at_rate.assign(rule="base_rate")]
+    for rule, called in alone.items():
+        as_called = samples.assign(probability=called.astype(float))
+        found = threshold_figures(as_called, thresholds=[0.5], **noise)
+        tables.append(found.assign(rule=rule, threshold=np.nan))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["rule", "threshold", "figure", "value", "low", "high", "n"]]
+
+
+def _followed(
+    groups: Mapping[str, pd.DataFrame], endpoint: Endpoint
+) -> list[tuple[str, pd.DataFrame]]:
+    """Return the groups with any survival time and event; survival goes by the ranking alone."""
+    columns = [f"{endpoint}_time", f"{endpoint}_event"]
+    return [
+        (name, frame)
+        for name, frame in groups.items()
+        if name != RECALIBRATED and frame[columns].notna().all(axis=1).any()
+    ]
+
+
+def _survival_figures(table: pd.DataFrame, *, endpoint: Endpoint, group: str) -> pd.DataFrame:
+    row = table.iloc[0]
+    names = ("hazard_ratio", "high_low_hazard_ratio", "concordance")
+    rows = [
+        (f"{endpoint}.{name}", row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names
+    ]
+    rows.append((f"{endpoint}.log_rank_p", row["log_rank_p"], np.nan, np.nan))
+    rows.append((f"{endpoint}.events", row["events"], np.nan, np.nan))
+    figures = pd.DataFrame(rows, columns=["what", "value", "low", "high"])
+    return figures.assign(group=group, n=row["n"])[_COLUMNS]
+
+
+def _by_group(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    parts = [table.assign(group=name) for name, table in tables.items()]
+    return pd.concat(parts, ignore_index=True)
