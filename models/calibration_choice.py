@@ -56,8 +56,9 @@ def choose_calibrator(
 
     Each method is fitted on all groups but one and gives the Brier score of that one; the scores
     are pooled over samples. Taken is the first of ``methods`` whose loss exceeds the smallest by
-    at most one standard error of the paired differences per sample: a later method has to win by
-    more than that (and by more than 1e-6, below which two fits are one). A group whose absence
+    at most one standard error of the paired differences, the groups being the units of noise (the
+    samples of a cohort share what sets it apart): a later method has to win by more than that
+    (and by more than 1e-6, below which two fits are one). A group whose absence
     leaves a single class takes no part; with fewer than two groups that do, the first method
     (Platt) is taken unseen.
 
@@ -82,34 +83,46 @@ def choose_calibrator(
     members = np.asarray(groups)
     if members.shape != scores.shape:
         raise ModelError(f"{members.size} groups for {scores.size} log-odds; give one a sample")
-    errors = {name: _held_out_errors(name, scores, labels, members) for name in methods}
-    method = _simplest_of_the_best(errors)
-    losses = {name: float(error.mean()) for name, error in errors.items() if error.size}
+    found = {name: _held_out_losses(name, scores, labels, members) for name in methods}
+    sizes = next(iter(found.values()))[1]
+    method = _simplest_of_the_best({name: loss for name, (loss, _) in found.items()}, sizes)
+    losses = {
+        name: float(np.average(loss, weights=sizes))
+        for name, (loss, _) in found.items()
+        if sizes.size
+    }
     return CalibrationChoice(CALIBRATORS[method]().fit(scores, labels), method, losses)
 
 
-def _held_out_errors(
+def _held_out_losses(
     method: str, scores: Array, labels: Array, groups: NDArray[np.generic]
-) -> Array:
-    """Return squared errors of the samples of usable groups; none with fewer than two groups."""
-    errors = []
+) -> tuple[Array, Array]:
+    """Return Brier score and size of each usable group; none with fewer than two groups."""
+    losses, sizes = [], []
     for group in np.unique(groups):
         held = groups == group
         if np.unique(labels[~held]).size == 2:
             calibrator = CALIBRATORS[method]().fit(scores[~held], labels[~held])
-            errors.append((calibrator.predict(scores[held]) - labels[held]) ** 2)
-    return np.concatenate(errors) if len(errors) > 1 else np.empty(0)
+            losses.append(float(np.mean((calibrator.predict(scores[held]) - labels[held]) ** 2)))
+            sizes.append(float(held.sum()))
+    if len(losses) < 2:
+        return np.empty(0), np.empty(0)
+    return np.array(losses), np.array(sizes)
 
 
-def _simplest_of_the_best(errors: Mapping[str, Array]) -> str:
-    simplest = next(iter(errors))
-    if not errors[simplest].size:
+def _simplest_of_the_best(losses: Mapping[str, Array], sizes: Array) -> str:
+    """Return the first method that is as good as the best within the noise between groups."""
+    simplest = next(iter(losses))
+    if not sizes.size:
         return simplest
-    best = min(errors, key=lambda name: float(errors[name].mean()))
-    for name, error in errors.items():
-        difference = error - errors[best]
-        standard_error = float(difference.std(ddof=1)) / np.sqrt(difference.size)
-        if difference.mean() <= standard_error + _TIE:
+    best = min(losses, key=lambda name: float(np.average(losses[name], weights=sizes)))
+    shares = sizes / sizes.sum()
+    for name, loss in losses.items():
+        difference = loss - losses[best]
+        mean = float(shares @ difference)
+        inflation = sizes.size / (sizes.size - 1)
+        standard_error = float(np.sqrt(inflation * np.sum((shares * (difference - mean)) ** 2)))
+        if mean <= standard_error + _TIE:
             return name
     return best
 

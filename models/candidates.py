@@ -7,14 +7,23 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from models.classifier import ResistanceClassifier
 from models.linear import SignedLogisticRegression
+from models.weights import sample_weights
 
-__all__ = ["AveragedModels", "Candidate", "CandidateBuilder", "Estimator", "FeatureModel"]
+__all__ = [
+    "AveragedModels",
+    "Candidate",
+    "CandidateBuilder",
+    "Estimator",
+    "FeatureModel",
+    "base_log_odds",
+    "resistance_score",
+]
 
 Setting = int | float
 FAMILIES: Mapping[str, type] = {
@@ -67,6 +76,8 @@ class FeatureModel(_TwoClassModel):
     ----------
     estimator_
         The fitted classifier.
+    base_log_odds_
+        Log-odds of the (weighted) share of resistant samples that it was fitted on.
     classes_
         As of the estimator.
     """
@@ -88,6 +99,9 @@ class FeatureModel(_TwoClassModel):
     ) -> Self:
         """Fit on standardised features (n_samples, n_features), labels, patients and cohorts."""
         weighed = cohorts if self.weigh_cohorts else None
+        labels = np.asarray(y, dtype=float)
+        weights = sample_weights(labels.size, groups=groups, cohorts=weighed)
+        self.base_log_odds_ = float(logit(np.average(labels, weights=weights)))
         self.estimator_ = clone(self.estimator).fit(
             X[list(self.columns)], y, groups=groups, cohorts=weighed
         )
@@ -112,6 +126,8 @@ class AveragedModels(_TwoClassModel):
     ----------
     models_
         The fitted ones.
+    base_log_odds_
+        Mean of theirs.
     classes_
         As of the models.
     """
@@ -131,6 +147,7 @@ class AveragedModels(_TwoClassModel):
         self.models_ = [
             clone(model).fit(X, y, groups=groups, cohorts=cohorts) for model in self.models
         ]
+        self.base_log_odds_ = float(np.mean([model.base_log_odds_ for model in self.models_]))
         self.classes_ = self.models_[0].classes_
         return self
 
@@ -138,6 +155,23 @@ class AveragedModels(_TwoClassModel):
         """Return the mean log-odds of resistance (n_samples,)."""
         check_is_fitted(self)
         return np.asarray(np.mean([model.decision_function(X) for model in self.models_], axis=0))
+
+
+def resistance_score(classifier: Estimator, X: pd.DataFrame) -> NDArray[np.float64]:
+    """Return log-odds beyond those of the base rate that a model was fitted on (n_samples,).
+
+    Scores of models fitted without different cohorts are comparable only so: a model that lacks a
+    cohort of many resistant samples starts lower, just where the cohort held out lies higher, and
+    a calibration of pooled scores would learn that (Parker et al., BMC Bioinformatics 2007,
+    doi:10.1186/1471-2105-8-326). The calibration gives the base rate back. Of a classifier
+    that does not say its base rate, the log-odds as they are.
+    """
+    return np.asarray(classifier.decision_function(X) - base_log_odds(classifier))
+
+
+def base_log_odds(classifier: Estimator) -> float:
+    """Return the log-odds of the base rate that a model was fitted on; 0 if it does not say."""
+    return float(getattr(classifier, "base_log_odds_", 0.0))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from models.calibration import Calibrator
-from models.candidates import AveragedModels, FeatureModel
+from models.candidates import AveragedModels, FeatureModel, base_log_odds
 from models.classifier import ResistanceClassifier
 from models.linear import SignedLogisticRegression
 
@@ -111,6 +111,7 @@ def explain(classifier: Any, calibrator: Calibrator, X: pd.DataFrame) -> Attribu
     Lundberg et al., Nat Mach Intell 2020, doi:10.1038/s42256-019-0138-9.
     """
     values, base = _raw_attributions(classifier, X)
+    base -= base_log_odds(classifier)
     raw = values.sum(axis=1)
     calibrated_base = float(calibrator.calibrated_log_odds(np.array([base]))[0])
     distance = calibrator.calibrated_log_odds(base + raw) - calibrated_base

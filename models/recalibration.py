@@ -140,12 +140,14 @@ def _folds(labelled: pd.DataFrame, *, name: str) -> int:
             f"{LEAST_SAMPLES} are needed: leave out --recalibrate, or add labelled samples"
         )
     patients = patient_keys(labelled).groupby(labelled["resistant"]).nunique()
-    counts = {text: int(patients.get(y, 0)) for y, text in ((1.0, "resistant"), (0.0, "responsive"))}
+    counts = {
+        text: int(patients.get(y, 0)) for y, text in ((1.0, "resistant"), (0.0, "responsive"))
+    }
     if min(counts.values()) < _LEAST_PATIENTS:
         raise ModelError(
-            f"cohort '{name}' has {counts['resistant']} resistant and {counts['responsive']} responsive "
-            f"patients to recalibrate on; at least {_LEAST_PATIENTS} of each are needed: leave out "
-            "--recalibrate, or add labelled patients of the rarer class"
+            f"cohort '{name}' has {counts['resistant']} resistant and {counts['responsive']} "
+            f"responsive patients to recalibrate on; at least {_LEAST_PATIENTS} of each are "
+            "needed: leave out --recalibrate, or add labelled patients of the rarer class"
         )
     return min(_MOST_FOLDS, *counts.values())
 

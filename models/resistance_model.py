@@ -15,7 +15,7 @@ from features.fingerprint import Fingerprints
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
 from features.transformer import MarkerFeatures
 from models.calibration import Calibrator
-from models.candidates import Estimator
+from models.candidates import Estimator, resistance_score
 from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
 from models.training_reference import TrainingReference
@@ -151,12 +151,12 @@ class ResistanceModel:
     ) -> pd.DataFrame:
         """Return predictions from raw features (n_samples,).
 
-        Columns ``log_odds`` (uncalibrated), ``probability`` (calibrated, of resistance),
-        ``in_responsive`` and ``in_resistant`` (the conformal set).
+        Columns ``log_odds`` (uncalibrated, beyond the base rate), ``probability`` (calibrated, of
+        resistance), ``in_responsive`` and ``in_resistant`` (the conformal set).
         """
         X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
         arm = self.arm(standardisation)
-        log_odds = arm.classifier.decision_function(X)
+        log_odds = resistance_score(arm.classifier, X)
         sets = arm.sets.predict_set(log_odds)
         return pd.DataFrame(
             {

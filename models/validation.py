@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
 from models.calibration_choice import CalibrationChoice, choose_calibrator
-from models.candidates import Candidate, Estimator
+from models.candidates import Candidate, Estimator, resistance_score
 from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
 from models.signatures import SignatureClassifier
@@ -43,9 +43,9 @@ class OutOfFold:
     ----------
     predictions
         Index of the samples; ``cohort, patient_id, resistant, split, score`` (uncalibrated
-        log-odds), ``probability`` (calibrated), ``prior`` (share of resistant samples in the
-        split's training part) and, of a calibrated model, ``in_responsive, in_resistant`` (the
-        conformal set).
+        log-odds beyond the base rate), ``probability`` (calibrated), ``prior`` (share of
+        resistant samples in the split's training part) and, of a calibrated model,
+        ``in_responsive, in_resistant`` (the conformal set).
     folds
         A row per split, what it chose: ``split, candidate, configuration, n_train, calibration``
         and ``brier_<method>`` of each calibration compared.
@@ -153,14 +153,14 @@ class Learner:
         )
 
     def scores(self, candidate: Candidate, train: NDArray[np.intp]) -> "pd.Series[float]":
-        """Return all samples' log-odds by a candidate fitted on the training part."""
+        """Return all samples' scores (:func:`resistance_score`) by a candidate fitted on a part."""
         if candidate.members:
             members = [self.scores(member, train) for member in candidate.members]
             return sum(members[1:], start=members[0]) / len(members)
         key = (candidate.key, train.tobytes())
         if key not in self._scores:
             table = self.table(train)
-            scores = self.fit(candidate, train).decision_function(table)
+            scores = resistance_score(self.fit(candidate, train), table)
             self._scores[key] = pd.Series(scores, index=table.index)
         return self._scores[key]
 
@@ -169,7 +169,7 @@ class Learner:
         return replace(self, samples=shuffle_labels(self.samples, rng=rng), _scores={})
 
     def inner_scores(self, candidate: Candidate, train: NDArray[np.intp]) -> "pd.Series[float]":
-        """Return log-odds of the training part's labelled samples, each by an inner model."""
+        """Return scores of the training part's labelled samples, each by an inner model."""
         parts = []
         for inner in inner_splits(self.samples, train):
             held_out = self.labelled(inner.test)
@@ -249,7 +249,7 @@ def predict_out_of_fold(
 def _predictions(
     samples: pd.DataFrame, split: Split, part: TrainedPart, test: pd.DataFrame
 ) -> pd.DataFrame:
-    score = part.classifier.decision_function(test)
+    score = resistance_score(part.classifier, test)
     predictions = samples.iloc[split.test][["cohort", "patient_id", "resistant"]].copy()
     sets = part.sets.predict_set(score)
     return predictions.assign(

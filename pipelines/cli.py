@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from pipelines.cli_evaluate import drift, evaluate
 from pipelines.cli_markers import markers_app
 from pipelines.console import ERROR, OUT, say, stages, user_errors
 
@@ -138,6 +139,10 @@ def score(
     outputs = ("predictions.parquet", "predictions.csv", "attributions.parquet")
     for name in (*outputs, "gene_report.csv", "drift.csv", "shift.csv", "report.html"):
         say(f"  {output / name}")
+
+
+app.command()(evaluate)
+app.command()(drift)
 
 
 @app.command()

@@ -126,7 +126,10 @@ def _faults(
     *,
     without: Sequence[str] = (),
 ) -> list[str]:
-    """Put every fault in words; a list is not called too short for the items that are wrong."""
+    """Put every fault in words; a list is not called too short for the items that are wrong.
+
+    Parts of a location in parentheses are the kinds of a union, no keys.
+    """
     faults = [fault for fault in error.errors() if fault["type"] not in without]
     parents = {fault["loc"][:-1] for fault in faults}
     return [
@@ -137,7 +140,7 @@ def _faults(
 
 
 def _fault(tree: type[BaseModel], layers: Layers, fault: Any) -> str:
-    location = [str(part) for part in fault["loc"]]
+    location = [str(part) for part in fault["loc"] if not str(part).startswith("(")]
     where = next(
         (name for name, content in reversed(layers) if _holds(content, location)), layers[-1][0]
     )
@@ -152,7 +155,7 @@ def _fault(tree: type[BaseModel], layers: Layers, fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{where}: key '{key}' is missing; add it"
     if fault["type"] == "value_error":
-        return f"{where}: {message}"
+        return f"{where}: {message}" if key in message else f"{where}: {key}: {message}"
     value = "empty" if fault["input"] is None else repr(fault["input"])
     return f"{where}: key '{key}' is {value}: {_PLAIN_WORDS.get(fault['type'], message)}"
 
@@ -168,15 +171,19 @@ def _holds(content: Any, location: Sequence[str]) -> bool:
 
 
 def _known_keys(tree: Any, location: Sequence[str]) -> list[str]:
+    """Return the keys of the section at a location; the names in a mapping of sections are free."""
     for part in location:
-        annotation = tree.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        tree = next(
-            option
-            for option in options
-            if isinstance(option, type) and issubclass(option, BaseModel)
-        )
+        if part in tree.model_fields:
+            tree = _section(tree.model_fields[part].annotation)
     return list(tree.model_fields)
+
+
+def _section(annotation: Any) -> Any:
+    """Return the section that an annotation holds, at whatever depth."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section(part) for part in getattr(annotation, "__args__", ()))
+    return next((section for section in found if section), None)
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -1,12 +1,23 @@
 """Configuration of the classifier and of the candidates that compete inside the folds."""
 
-from typing import Literal, Self
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipelines.config_section import Section
 
-__all__ = ["CandidateConfig", "ClassifierConfig", "RangeConfig", "TuningConfig"]
+__all__ = ["CandidateConfig", "ClassifierConfig", "LinearConfig", "RangeConfig", "TuningConfig"]
+
+_MOST_CANDIDATES = 8
 
 
 class ClassifierConfig(Section):
@@ -32,12 +43,30 @@ class ClassifierConfig(Section):
     """Hold the catalogue's signs as monotone constraints."""
 
 
+class LinearConfig(Section):
+    """Elastic-net logistic regression."""
+
+    alpha: float = Field(default=0.3, ge=0)
+    """Weight of the penalty."""
+    l1_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Share of it that is absolute values, which set coefficients to zero."""
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+
+
 class RangeConfig(Section):
     """Values between which a setting is searched."""
 
-    low: int | float
+    low: Number
     """Least value; with ``high`` whole, whole numbers are searched."""
-    high: int | float
+    high: Number
     """Greatest value."""
     log: bool = False
     """Search on a logarithmic scale."""
@@ -46,10 +75,32 @@ class RangeConfig(Section):
     def _ordered(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"low ({self.low}) must lie below high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low}; log: true needs it above 0")
         return self
 
 
-Setting = int | float | tuple[int | float, ...] | RangeConfig
+def _kind(value: Any) -> str:
+    if isinstance(value, dict | RangeConfig):
+        return "(range)"
+    return "(list)" if isinstance(value, list | tuple) else "(number)"
+
+
+_Choices = Annotated[tuple[Number, ...], Field(min_length=1)]
+Setting = Annotated[
+    Annotated[Number, Tag("(number)")]
+    | Annotated[_Choices, Tag("(list)")]
+    | Annotated[RangeConfig, Tag("(range)")],
+    Discriminator(_kind),
+]
+_FAMILIES: dict[str, type[Section]] = {"boosted": ClassifierConfig, "linear": LinearConfig}
+
+
+def _values(setting: int | float | tuple[int | float, ...] | RangeConfig) -> list[int | float]:
+    """Return the values that decide whether a setting is allowed."""
+    if isinstance(setting, RangeConfig):
+        return [setting.low, setting.high]
+    return list(setting) if isinstance(setting, tuple) else [setting]
 
 
 class CandidateConfig(Section):
@@ -71,23 +122,37 @@ class CandidateConfig(Section):
 
     @model_validator(mode="after")
     def _known_settings(self) -> Self:
-        known = {
-            "boosted": sorted(set(ClassifierConfig.model_fields) - {"monotone"}),
-            "linear": ["alpha", "l1_ratio"],
-            "average": [],
-        }[self.family]
+        family = _FAMILIES.get(self.family)
+        known = sorted(set(family.model_fields) - {"monotone"}) if family else []
         unknown = sorted(set(self.settings) - set(known))
         if unknown:
             raise ValueError(f"settings {unknown} are unknown to {self.family}; known: {known}")
         if bool(self.members) != (self.family == "average"):
             raise ValueError("members go with family: average, and that needs them")
+        if family:
+            self._refuse_wrong_values(family)
         return self
+
+    def _refuse_wrong_values(self, family: type[Section]) -> None:
+        for name, setting in self.settings.items():
+            for value in _values(setting):
+                try:
+                    family.model_validate({name: value}, strict=True)
+                except ValidationError as error:
+                    raise ValueError(
+                        f"settings.{name} is {value}: {error.errors()[0]['msg']}"
+                    ) from error
+
+    @property
+    def searches(self) -> bool:
+        """Whether any setting is searched."""
+        return any(isinstance(value, tuple | RangeConfig) for value in self.settings.values())
 
 
 class TuningConfig(Section):
     """The choice of a configuration, made inside each fold, never on what is reported."""
 
-    candidates: dict[str, CandidateConfig] = Field(default={}, max_length=8)
+    candidates: dict[str, CandidateConfig] = Field(default={})
     """At most eight, written down before the run; none: the section ``classifier`` as it is."""
     trials: int = Field(default=8, ge=1)
     """Most trials a fold."""
@@ -95,14 +160,30 @@ class TuningConfig(Section):
     """Most minutes for all trials of a run; null: no limit. Figures may then depend on the
     machine."""
 
+    @field_validator("candidates")
+    @classmethod
+    def _at_most_eight(cls, candidates: dict[str, CandidateConfig]) -> dict[str, CandidateConfig]:
+        if len(candidates) > _MOST_CANDIDATES:
+            raise ValueError(
+                f"{len(candidates)} candidates ({', '.join(candidates)}); at most "
+                f"{_MOST_CANDIDATES} may compete: take some out"
+            )
+        return candidates
+
     @model_validator(mode="after")
     def _members_exist(self) -> Self:
+        single = [name for name, c in self.candidates.items() if c.family != "average"]
         for name, candidate in self.candidates.items():
-            single = [n for n, c in self.candidates.items() if c.family != "average"]
             unknown = [member for member in candidate.members if member not in single]
             if unknown:
                 raise ValueError(
                     f"members {unknown} of candidate '{name}' are no single candidates; "
                     f"known: {single}"
+                )
+            searched = [member for member in candidate.members if self.candidates[member].searches]
+            if searched:
+                raise ValueError(
+                    f"members {searched} of candidate '{name}' have settings that are searched; "
+                    "an average takes members with one value a setting"
                 )
         return self

@@ -1,4 +1,4 @@
-"""Has a cohort drifted from the training cohorts of a model, and which samples are unlike them?"""
+"""Which features of a cohort drifted from a model's training, and which samples are unlike it."""
 
 from dataclasses import dataclass
 from pathlib import Path

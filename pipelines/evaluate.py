@@ -1,41 +1,39 @@
 """Evaluate a frozen model on a labelled cohort: every figure with its interval, as tables."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from features.errors import CohortError, ConfigError
-from models.calibration_metrics import calibration_estimates, reliability_table
-from models.conformal import LABELS, coverage_table
-from models.decision import decision_curve, threshold_figures
-from models.metrics import (
-    Estimate,
-    evaluate_predictions,
-    ratio,
-    read_estimate,
-    stratified_resamples,
-)
+from features.reference import Standardisation
+from models.calibration_metrics import reliability_table
+from models.conformal import LABELS
+from models.decision import decision_curve
 from models.recalibration import Recalibration, recalibrate, recalibration_of
 from models.resistance_model import ResistanceModel
 from models.survival import kaplan_meier_curves, survival_table
 from models.survival_patients import Endpoint
+from pipelines.evaluation_figures import (
+    ALL,
+    IN_SCOPE,
+    RECALIBRATED,
+    call_figures,
+    group_figures,
+    survival_figures,
+)
 from pipelines.files import write_table
 from pipelines.ingest import IngestedCohort
 from pipelines.score import ScoredCohort
 
-__all__ = ["ALL", "IN_SCOPE", "RECALIBRATED", "Evaluation", "evaluate_cohort", "require_labels"]
+__all__ = ["Evaluation", "evaluate_cohort", "require_labels"]
 
-ALL, IN_SCOPE, RECALIBRATED = "all", "in_scope", "recalibrated"
-"""Groups of figures: all samples; without those out of scope; the latter, recalibrated."""
 _ENDPOINTS: tuple[Endpoint, ...] = ("pfs", "os")
 _THRESHOLDS = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2))
-_COLUMNS = ["what", "group", "value", "low", "high", "n"]
-
-_Row = tuple[str, float, float, float, int]
-_Noise = Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -166,9 +164,9 @@ def evaluate_cohort(
         for endpoint in _ENDPOINTS
         if (known := _followed(groups, endpoint))
     }
-    figures = [_figures(frame, group=name, noise=noise) for name, frame in groups.items()]
+    figures = [group_figures(frame, group=name, noise=noise) for name, frame in groups.items()]
     figures += [
-        _survival_figures(table, endpoint=endpoint, group=name)
+        survival_figures(table, endpoint=endpoint, group=name)
         for endpoint, tables in survival.items()
         for name, table in tables.items()
     ]
@@ -184,7 +182,12 @@ def evaluate_cohort(
                 for name, frame in groups.items()
             }
         ),
-        _by_group({name: _thresholds(model, frame, noise) for name, frame in groups.items()}),
+        _by_group(
+            {
+                name: call_figures(frame, group=name, threshold=scored.threshold, noise=noise)
+                for name, frame in groups.items()
+            }
+        ),
         {endpoint: tables[ALL] for endpoint, tables in survival.items()},
         {endpoint: kaplan_meier_curves(samples, endpoint=endpoint) for endpoint in survival},
         recalibration,
@@ -197,7 +200,7 @@ def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:
     table = scored.predictions.set_index("sample_id", drop=False).rename_axis(None)
     found = model.predict(
         scored.features,
-        standardisation=scored.standardisation,
+        standardisation=_standardisation(scored),
         cohorts=scored.cohort.adata.obs["cohort"].astype(str),
     )
     obs = scored.cohort.adata.obs.reindex(
@@ -205,6 +208,10 @@ def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:
     )
     joined = table.join(found.drop(columns="probability")).join(obs)
     return joined.assign(score=joined["log_odds"], prior=scored.threshold)
+
+
+def _standardisation(scored: ScoredCohort) -> Standardisation:
+    return cast(Standardisation, str(scored.predictions["standardisation"].iloc[0]))
 
 
 def _recalibration(
@@ -216,18 +223,23 @@ def _recalibration(
             "predictions there fit too well to learn a response rate from; name a cohort with "
             "other samples"
         )
-    version = scored.predictions["model_version"].iloc[0]
-    uri = str(scored.predictions["model_uri"].iloc[0])
     return recalibrate(
         model,
         in_scope,
-        standardisation=scored.standardisation,
+        standardisation=_standardisation(scored),
         source={
             "cohort": scored.cohort.name,
             "expression": scored.cohort.expression_hash,
-            "model": uri if pd.isna(version) else f"{uri.partition('@')[0]} version {version}",
+            "model": _frozen_uri(scored),
         },
     )
+
+
+def _frozen_uri(scored: ScoredCohort) -> str:
+    """Return the URI of the very version scored with: an alias may move on."""
+    uri, version = (scored.predictions[name].iloc[0] for name in ("model_uri", "model_version"))
+    name = re.split("[@/]", uri.removeprefix("models:/"))[0]
+    return str(uri) if pd.isna(version) else f"models:/{name}/{version}"
 
 
 def _warnings(model: ResistanceModel, scored: ScoredCohort) -> Iterator[str]:
@@ -240,91 +252,12 @@ def _warnings(model: ResistanceModel, scored: ScoredCohort) -> Iterator[str]:
         model,
         cohort=scored.cohort.name,
         expression=scored.cohort.expression_hash,
-        standardisation=scored.standardisation,
+        standardisation=_standardisation(scored),
     ):
         yield (
             "the model was recalibrated on this cohort: calibration and Brier score here say "
             "nothing of new patients; discrimination was not touched"
         )
-
-
-def _figures(samples: pd.DataFrame, *, group: str, noise: _Noise) -> pd.DataFrame:
-    """Return the figures of a group but survival."""
-    labelled = samples.dropna(subset=["resistant"])
-    rows = list(_of_probabilities(labelled, noise))
-    if group != RECALIBRATED:  # ranking, sets and calls stay
-        rows = [*_of_ranking(labelled, noise), *rows, *_of_sets(labelled, noise)]
-        rows += _of_calls(samples, noise)
-    table = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "group"])
-    return table.assign(group=group)[_COLUMNS]
-
-
-def _of_ranking(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
-    estimates = evaluate_predictions(labelled, **noise)
-    for name in ("auroc", "auprc"):
-        if name in estimates:
-            yield _row(name, estimates[name], len(labelled))
-
-
-def _of_probabilities(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
-    """Give calibration figures, and the Brier score of knowing the base rate alone."""
-    of_prior = evaluate_predictions(labelled.assign(probability=labelled["prior"]), **noise)
-    yield _row("share_resistant", _share(labelled, labelled["resistant"], noise), len(labelled))
-    yield _row("brier_of_base_rate", of_prior["brier"], len(labelled))
-    for name, found in calibration_estimates(labelled, **noise).items():
-        if "." not in name:
-            yield _row(name, found, len(labelled))
-
-
-def _of_sets(labelled: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
-    sets = labelled[["in_responsive", "in_resistant"]].to_numpy()
-    table = coverage_table(labelled, sets, **noise)
-    for row in table[table["cohort"] == "pooled"].to_dict("records"):
-        found = Estimate(*(row[name] for name in ("coverage", "low", "high", "standard_error")))
-        yield _row(f"coverage.{row['label']}", found, row["n_samples"])
-
-
-def _of_calls(samples: pd.DataFrame, noise: _Noise) -> Iterator[_Row]:
-    """Give the share of each call, and of the sets that hold both labels, of all samples."""
-    shares = {
-        f"share_called.{call}": samples["call"] == call
-        for call in ("resistant", "responsive", "uncertain", "out_of_scope")
-    }
-    shares["two_label_share"] = samples["in_responsive"] & samples["in_resistant"]
-    for name, members in shares.items():
-        yield _row(name, _share(samples, members, noise), len(samples))
-
-
-def _share(samples: pd.DataFrame, members: "pd.Series[float]", noise: _Noise) -> Estimate:
-    weights = stratified_resamples(samples, count=noise["n_resamples"], seed=noise["seed"])
-    return read_estimate(ratio(weights @ members.to_numpy(float), weights.sum(axis=1)))
-
-
-def _row(what: str, found: Estimate, n: int) -> _Row:
-    return what, found.value, found.low, found.high, n
-
-
-def _thresholds(model: ResistanceModel, samples: pd.DataFrame, noise: _Noise) -> pd.DataFrame:
-    """Return PPV, NPV, sensitivity and specificity of the rules a reader may call by.
-
-    ``base_rate``: resistant from the training share of resistant samples on. ``set_resistant``:
-    resistant where the prediction set holds resistant alone. ``set_responsive``: responsive where
-    it holds responsive alone, resistant elsewhere, so that NPV and specificity are those of the
-    calls responsive.
-    """
-    arm = model.arm(str(samples["standardisation"].iloc[0]))
-    alone = {
-        "set_resistant": samples["in_resistant"] & ~samples["in_responsive"],
-        "set_responsive": ~(samples["in_responsive"] & ~samples["in_resistant"]),
-    }
-    at_rate = threshold_figures(samples, thresholds=[arm.threshold], **noise)
-    tables = [at_rate.assign(rule="base_rate")]
-    for rule, called in alone.items():
-        as_called = samples.assign(probability=called.astype(float))
-        found = threshold_figures(as_called, thresholds=[0.5], **noise)
-        tables.append(found.assign(rule=rule, threshold=np.nan))
-    table = pd.concat(tables, ignore_index=True)
-    return table[["rule", "threshold", "figure", "value", "low", "high", "n"]]
 
 
 def _followed(
@@ -337,18 +270,6 @@ def _followed(
         for name, frame in groups.items()
         if name != RECALIBRATED and frame[columns].notna().all(axis=1).any()
     ]
-
-
-def _survival_figures(table: pd.DataFrame, *, endpoint: Endpoint, group: str) -> pd.DataFrame:
-    row = table.iloc[0]
-    names = ("hazard_ratio", "high_low_hazard_ratio", "concordance")
-    rows = [
-        (f"{endpoint}.{name}", row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names
-    ]
-    rows.append((f"{endpoint}.log_rank_p", row["log_rank_p"], np.nan, np.nan))
-    rows.append((f"{endpoint}.events", row["events"], np.nan, np.nan))
-    figures = pd.DataFrame(rows, columns=["what", "value", "low", "high"])
-    return figures.assign(group=group, n=row["n"])[_COLUMNS]
 
 
 def _by_group(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -116,13 +116,14 @@ def make_tuner(config: ExperimentConfig, *, storage: Path | None, key: str) -> T
 
 
 def tuning_key(config: ExperimentConfig, *, samples: pd.DataFrame, features: pd.DataFrame) -> str:
-    """Return a hash of all that decides a trial: samples, features, candidates, seed, code."""
-    used = samples[["cohort", "patient_id", "resistant"]]
+    """Return a hash of all that decides a trial: samples, folds, features, candidates, code."""
+    used = samples[["cohort", "patient_id", "resistant", "cancer_type"]]
     hashed = [pd.util.hash_pandas_object(table).to_numpy().tobytes() for table in (used, features)]
     settings: Mapping[str, Any] = {
         "candidates": [candidate.key for candidate in candidates_of(config)],
         "ranges": config.tuning.model_dump(mode="json"),
         "min_cohort_size": config.features.min_cohort_size,
+        "n_splits": config.validation.n_splits,
         "seed": config.seed,
         "features": list(features.columns),
         "code": [

@@ -142,13 +142,15 @@ def test_faulty_input_is_named():
         IsotonicCalibrator().fit([0.0, 1.0], [0, 1], sample_weight=[1.0, -1.0])
 
 
-def test_a_logistic_truth_is_left_to_platt():
-    log_odds, y = simulated(400, slope=0.5, intercept=0.5)
-    choice = choose_calibrator(log_odds, y, groups=np.arange(400) % 8)
-    assert choice.method == choice.calibrator.method == "platt"
-    assert set(choice.losses) == {"platt", "beta", "isotonic"}
-    expected = PlattCalibrator().fit(log_odds, y).predict(log_odds)
-    np.testing.assert_array_equal(choice.calibrator.predict(log_odds), expected)
+def test_a_logistic_truth_is_mostly_left_to_platt():
+    chosen = []
+    for seed in range(20):
+        log_odds, y = simulated(400, slope=0.5, intercept=0.5, seed=seed)
+        choice = choose_calibrator(log_odds, y, groups=np.arange(400) % 8)
+        assert set(choice.losses) == {"platt", "beta", "isotonic"}
+        assert choice.method == choice.calibrator.method
+        chosen.append(choice.method)
+    assert chosen.count("platt") >= 13, chosen
 
 
 def test_a_step_is_left_to_isotonic_regression():

@@ -70,8 +70,6 @@ def test_missing_values_stay_missing():
 
 
 def test_a_patients_samples_weigh_as_one():
-    weights = sample_weights(4, groups=["p1", "p1", "p2", "p3"])
-    np.testing.assert_allclose(weights, np.array([0.5, 0.5, 1.0, 1.0]) / 0.75)
     X, y = simulated_table(120)
     repeated = [*range(120), *range(40), *range(40)]
     X3, y3 = X.iloc[repeated].reset_index(drop=True), y.iloc[repeated].reset_index(drop=True)
@@ -84,6 +82,38 @@ def test_a_patients_samples_weigh_as_one():
     )
     np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy(), raw_score=True))
     assert not np.array_equal(grouped, clone(model).fit(X3, y3).decision_function(X))
+
+
+def test_cohorts_weigh_the_same_where_they_are_given():
+    X, y = simulated_table(120)
+    cohorts = np.where(np.arange(120) < 30, "small", "large")
+    model = ResistanceClassifier(n_seeds=1)
+    weighed = clone(model).fit(X, y, cohorts=cohorts).decision_function(X)
+    by_hand = model._member(0, None).fit(
+        X.to_numpy(), y, sample_weight=sample_weights(120, cohorts=cohorts)
+    )
+    np.testing.assert_array_equal(weighed, by_hand.predict(X.to_numpy(), raw_score=True))
+    assert not np.array_equal(weighed, clone(model).fit(X, y).decision_function(X))
+
+
+def test_bagging_draws_samples_anew_but_the_same_for_the_same_seed():
+    X, y = simulated_table()
+    whole = ResistanceClassifier(n_seeds=2, n_estimators=30)
+    bagged = ResistanceClassifier(n_seeds=2, n_estimators=30, subsample=0.6, n_jobs=1)
+    first = bagged.fit(X, y).predict_proba(X)
+    again = clone(bagged).set_params(n_jobs=2).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, whole.fit(X, y).predict_proba(X))
+
+
+def test_two_leaves_a_tree_make_an_additive_model():
+    X, y = simulated_table()
+    model = ResistanceClassifier(num_leaves=2, n_estimators=50).fit(X, y)
+    moved = X.assign(a=X["a"] + 1.0)
+    other = X.assign(c=0.7, d=-0.3)
+    gain = model.decision_function(moved) - model.decision_function(X)
+    elsewhere = model.decision_function(other.assign(a=moved["a"])) - model.decision_function(other)
+    np.testing.assert_allclose(gain, elsewhere, atol=1e-9)
 
 
 def test_clone_and_skops_keep_the_model(tmp_path):

@@ -1,19 +1,158 @@
 import numpy as np
 import pandas as pd
+import pytest
+import shap
 from scipy.special import expit
 
-from models.calibration import PlattCalibrator
+from models.calibration import (
+    BetaCalibrator,
+    IsotonicCalibrator,
+    PlattCalibrator,
+    ShiftedCalibrator,
+)
+from models.candidates import AveragedModels, FeatureModel, resistance_score
 from models.classifier import ResistanceClassifier
 from models.explanation import NOT_MEASURED, Attributions, explain
+from models.linear import SignedLogisticRegression
+
+TREES = ResistanceClassifier(n_estimators=40, n_seeds=2)
+LINE = SignedLogisticRegression(alpha=0.05)
+FAMILIES = {
+    "boosted": TREES,
+    "linear": LINE,
+    "some columns": FeatureModel(TREES, ["d", "b"]),
+    "average": AveragedModels([FeatureModel(TREES, list("abcd")), FeatureModel(LINE, ["c", "a"])]),
+}
+CALIBRATORS = {
+    "platt": lambda scores, y: PlattCalibrator().fit(scores, y),
+    "beta": lambda scores, y: BetaCalibrator().fit(scores, y),
+    "isotonic": lambda scores, y: IsotonicCalibrator().fit(scores, y),
+    "shifted platt": lambda scores, y: ShiftedCalibrator(
+        PlattCalibrator().fit(scores, y), delta=-0.8
+    ),
+    "shifted isotonic": lambda scores, y: ShiftedCalibrator(
+        IsotonicCalibrator().fit(scores, y), delta=1.3
+    ),
+}
+
+
+def simulated() -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(150, 4)), columns=list("abcd"))
+    y = pd.Series((rng.random(150) < expit(2 * X["a"] - X["b"])).astype(int))
+    X.loc[::7, "b"] = np.nan
+    return X, y
 
 
 def fitted():
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(150, 4)), columns=["a", "b", "c", "d"])
-    y = (rng.random(150) < expit(2 * X["a"] - X["b"])).astype(int)
+    X, y = simulated()
     classifier = ResistanceClassifier(n_estimators=80).fit(X, y)
     calibrator = PlattCalibrator().fit(classifier.decision_function(X), y)
     return X, classifier, calibrator
+
+
+@pytest.mark.parametrize("calibration", CALIBRATORS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attributions_add_up_to_the_calibrated_log_odds(family, calibration):
+    X, y = simulated()
+    classifier = FAMILIES[family].fit(X[:100], y[:100])
+    scores = resistance_score(classifier, X)
+    calibrator = CALIBRATORS[calibration](scores[:100], y[:100])
+    found = explain(classifier, calibrator, X)
+    total = found.values.sum(axis=1) + found.base_value
+    expected = calibrator.calibrated_log_odds(scores)
+    np.testing.assert_allclose(total, expected, atol=1e-6)
+    assert np.isfinite(found.values.to_numpy()).all()
+    assert found.values.columns.equals(X.columns)
+    assert found.values.index.equals(X.index)
+    pd.testing.assert_frame_equal(found.features, X)
+
+
+def test_the_attributions_of_a_line_are_those_of_shaps_linear_explainer():
+    X, y = simulated()
+    X = X.fillna(0.2)
+    model = SignedLogisticRegression(alpha=0.05).fit(X, y)
+    identity = PlattCalibrator()
+    identity.slope_, identity.intercept_ = 1.0, 0.0
+    found = explain(model, identity, X)
+    raw = model.coef_ / model.scale_
+    intercept = model.intercept_ - raw @ model.mean_
+    reference = shap.LinearExplainer(
+        (raw, intercept), shap.maskers.Independent(X.to_numpy(), max_samples=len(X))
+    )(X.to_numpy())
+    np.testing.assert_allclose(found.values, reference.values, atol=1e-6)
+    np.testing.assert_allclose(found.base_value, reference.base_values, atol=1e-6)
+
+
+def test_the_attributions_of_an_average_are_the_mean_of_its_models():
+    X, y = simulated()
+    average = FAMILIES["average"].fit(X, y)
+    calibrator = PlattCalibrator().fit(resistance_score(average, X), y)
+    parts = [explain(model, calibrator, X) for model in average.models_]
+    found = explain(average, calibrator, X)
+    np.testing.assert_allclose(
+        found.values, np.mean([part.values for part in parts], axis=0), atol=1e-9
+    )
+    base = np.mean([part.base_value for part in parts], axis=0)
+    np.testing.assert_allclose(found.base_value, base, atol=1e-9)
+
+
+def test_a_feature_that_a_model_does_not_take_explains_nothing():
+    X, y = simulated()
+    model = FAMILIES["some columns"].fit(X, y)
+    calibrator = PlattCalibrator().fit(resistance_score(model, X), y)
+    found = explain(model, calibrator, X).values
+    assert (found[["a", "c"]] == 0).all().all()
+    alone = explain(model.estimator_, calibrator, X[["d", "b"]]).values
+    pd.testing.assert_frame_equal(found[["d", "b"]], alone)
+
+
+def test_a_calibration_never_turns_what_a_feature_does():
+    X, y = simulated()
+    model = FAMILIES["linear"].fit(X, y)
+    scores = model.decision_function(X)
+    raw = model.contributions(X)
+    for make in CALIBRATORS.values():
+        found = explain(model, make(scores, y), X).values.to_numpy()
+        assert (np.sign(found) * np.sign(raw) >= 0).all()
+
+
+def test_a_sample_at_the_base_value_keeps_its_calibrated_log_odds():
+    X, y = simulated()
+    model = SignedLogisticRegression(alpha=0.05).fit(X, y)
+    calibrator = IsotonicCalibrator().fit(model.decision_function(X), y)
+    unknown = X.iloc[:2] * np.nan
+    found = explain(model, calibrator, unknown)
+    assert (found.values == 0).all().all()
+    expected = calibrator.calibrated_log_odds(model.decision_function(unknown))
+    np.testing.assert_allclose(found.base_value, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [TREES, LINE])
+def test_columns_in_another_order_are_refused(model):
+    X, y = simulated()
+    model.fit(X, y)
+    calibrator = PlattCalibrator().fit(model.decision_function(X), y)
+    with pytest.raises(ValueError, match=r"[Ff]eature names must be in the same order"):
+        explain(model, calibrator, X[list("dcba")])
+
+
+def test_what_has_no_attributions_is_refused():
+    X, y = simulated()
+    with pytest.raises(TypeError, match=r"no attributions of .* for PlattCalibrator"):
+        explain(PlattCalibrator(), PlattCalibrator().fit(X["a"], y), X)
+
+
+def test_parts_are_put_together_and_taken_apart_by_sample():
+    X, classifier, calibrator = fitted()
+    whole = explain(classifier, calibrator, X)
+    halves = [explain(classifier, calibrator, part) for part in (X[:60], X[60:])]
+    joined = Attributions.concat(halves)
+    pd.testing.assert_frame_equal(joined.values, whole.values)
+    pd.testing.assert_series_equal(joined.base_value, whole.base_value)
+    some = joined.of(pd.Index([80, 3]))
+    pd.testing.assert_frame_equal(some.values, whole.values.loc[[80, 3]])
+    pd.testing.assert_frame_equal(some.features, X.loc[[80, 3]])
 
 
 def test_attributions_equal_lightgbms_own_and_sum_to_the_log_odds():

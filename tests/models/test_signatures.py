@@ -48,3 +48,31 @@ def test_a_signature_becomes_a_probability_with_its_direction_held():
     assert np.corrcoef(probability, X["gep_18"])[0, 1] > 0.9
     against = SignatureClassifier(signature="gep_18").fit(X, 1 - y).predict_proba(X)[:, 1]
     assert np.ptp(against) < 0.01
+
+
+def test_each_signature_names_genes_or_pairs_and_where_it_comes_from():
+    for signature in SIGNATURES.values():
+        assert bool(signature.genes) != bool(signature.pairs)
+        assert signature.source
+        assert signature.sign in (1, -1)
+    assert len(SIGNATURES["gep_18"].genes) == len(set(SIGNATURES["gep_18"].genes)) == 18
+
+
+def test_the_order_of_genes_and_samples_changes_no_score(make_cohort):
+    adata = make_cohort(8)
+    rng = np.random.default_rng(0)
+    mixed = adata[rng.permutation(8), rng.permutation(adata.n_vars)].copy()
+    found = signature_scores(mixed).loc[adata.obs_names]
+    pd.testing.assert_frame_equal(found, signature_scores(adata))
+
+
+def test_samples_without_the_score_are_left_out_of_the_curve():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"cd8": rng.normal(size=100), "other": np.nan})
+    y = (X["cd8"] + rng.normal(size=100) > 0).astype(int)
+    holed = X.assign(cd8=X["cd8"].where(X.index >= 20))
+    found = SignatureClassifier(signature="cd8").fit(holed, y)
+    alone = SignatureClassifier(signature="cd8").fit(X[20:], y[20:])
+    np.testing.assert_array_equal(found.decision_function(X), alone.decision_function(X))
+    np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1.0)
+    assert np.isnan(found.decision_function(holed)[:20]).all()

@@ -23,9 +23,15 @@ def test_the_three_outputs_follow_the_contract(demo_run):
     assert tuple(predictions.columns) == PREDICTION_COLUMNS
     assert predictions["probability"].between(0, 1).all()
     assert set(predictions["call"]) <= {"resistant", "responsive", "uncertain", "out_of_scope"}
-    assert predictions["prediction_set"].isna().all()
-    assert predictions["shift_score"].isna().all()
-    assert predictions["calibration_method"].eq("platt").all()
+    allowed = {"resistant", "responsive", "resistant|responsive", ""}
+    assert set(predictions["prediction_set"]) <= allowed
+    assert predictions["shift_score"].gt(0).all()
+    assert set(predictions["calibration_method"]) <= {"platt", "beta", "isotonic"}
+    in_scope = predictions[predictions["shift_score"] <= 1]
+    assert len(in_scope) > 0.9 * len(predictions)
+    alone = in_scope[in_scope["prediction_set"].isin(["resistant", "responsive"])]
+    assert alone["call"].eq(alone["prediction_set"]).all()
+    assert in_scope.drop(alone.index)["call"].eq("uncertain").all()
     text = pd.read_csv(demo_run.scored / "predictions.csv", dtype={"sample_id": str})
     np.testing.assert_allclose(text["probability"], predictions["probability"])
     attributions = pd.read_parquet(demo_run.scored / "attributions.parquet")
@@ -48,10 +54,17 @@ def test_the_gene_report_of_the_scored_cohort_is_full(demo_run, catalogue):
 def test_the_run_holds_what_the_design_names(demo_run, session_store):
     open_store(Store(session_store, None))
     run = mlflow.get_run(demo_run.training.run_id)
-    for name in ("loco.auroc", "loco.auprc", "loco.brier", "loco.ece", "loco_reference.auroc"):
-        assert np.isfinite(run.data.metrics[name])
-    assert "loco.demo_tpm.auroc" in run.data.metrics
-    assert "baseline.gep_18.loco.auroc" in run.data.metrics
+    schemes = ("loco", "loco_reference", "nested", "nested_reference")
+    baselines = ("baseline.gep_18.loco", "baseline.gep_18.loco_reference", "baseline.prior.loco")
+    for prefix in (*schemes, *baselines, "tumour_type", "tumour_type_reference"):
+        for metric in ("auroc", "auprc", "brier", "ece"):
+            assert np.isfinite(run.data.metrics[f"{prefix}.{metric}"])
+        assert np.isfinite(run.data.metrics[f"{prefix}.demo_tpm.auroc"])
+    for name in ("calibration_slope", "coverage.resistant", "most_certain.brier", "n"):
+        for prefix in ("loco", "loco_reference"):
+            assert np.isfinite(run.data.metrics[f"{prefix}.{name}"])
+    assert run.data.metrics["shift.flagged.genes_shuffled"] >= 0.95
+    assert run.data.metrics["shift.flagged.held-out_tumours"] <= 0.1
     for tag in ("git_commit", "lock_hash", "catalogue_version", "catalogue_hash"):
         assert run.data.tags[tag]
     logged = {entry.dataset.name for entry in run.inputs.dataset_inputs}

@@ -19,10 +19,12 @@ Score = Callable[..., Result]
 MODEL = "models:/oncoresist-demo@champion"
 OUTPUTS = {
     "attributions.parquet",
+    "drift.csv",
     "gene_report.csv",
     "predictions.csv",
     "predictions.parquet",
     "report.html",
+    "shift.csv",
 }
 
 
@@ -73,13 +75,13 @@ def test_a_cohort_scaled_per_gene_is_scored_by_mean_z_without_calls(
     assert {file.name for file in (tmp_path / "out").iterdir()} == OUTPUTS
     assert predictions["score_kind"].eq("mean_z").all()
     assert predictions["standardisation"].eq("cohort").all()
-    assert predictions["call"].eq("uncertain").all()
+    assert predictions["call"].eq("out_of_scope").all()
     assert predictions["call_reason"].nunique() == 1
     reason = predictions["call_reason"].iloc[0]
     assert "scored by mean z; the model was trained and validated on ranks" in reason
-    assert f"uncertain: {reason}" in result.stdout
+    assert f"out of scope: {reason}" in result.stdout
     assert f"note: {reason}" in result.stderr
-    assert "112 samples scored, cohort-relative: 112 uncertain" in result.stdout
+    assert "112 samples scored, cohort-relative: 112 out_of_scope" in result.stdout
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<h2>Which genes were found</h2>" in page
     assert reason in page
@@ -187,14 +189,14 @@ def test_too_few_genes_are_scored_by_force_without_calls(
     assert result.exit_code == 0, (result.output, result.exception)
     predictions = read(tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == OUTPUTS
-    assert predictions["call"].eq("uncertain").all()
+    assert predictions["call"].eq("out_of_scope").all()
     assert predictions["call_reason"].str.startswith("scored by force: only 25% of the").all()
     assert predictions["probability"].between(0, 1).all()
     report = pd.read_csv(tmp_path / "out" / "gene_report.csv", keep_default_na=False)
     assert set(" ".join(report["missing"]).split()) == missing
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "too little: 77 of 311 catalogue genes (25%)" in page
-    assert "uncertain: scored by force" in page
+    assert ": scored by force" in page
 
 
 # --- without a model

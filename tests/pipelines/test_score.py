@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -19,7 +20,6 @@ from pipelines.report import render_report
 from pipelines.score import (
     PREDICTION_COLUMNS,
     ScoredCohort,
-    _calls,
     choose_standardisation,
     score_cohort,
 )
@@ -92,26 +92,6 @@ def test_the_mend_named_for_a_small_cohort_is_not_refused_in_its_turn(
     assert mend is None, str(refused.value)
 
 
-# --- calls
-
-
-def test_calls_follow_threshold_and_coverage() -> None:
-    table = pd.DataFrame(
-        {"probability": [0.7, 0.65, 0.2, 0.9], "gene_coverage": [1.0, 1.0, 0.8, 0.3]}
-    )
-    calls = _calls(table, threshold=0.65, doubts=())
-    assert calls["call"].tolist() == ["resistant", "resistant", "responsive", "uncertain"]
-    assert "0.700 is at least 0.650" in calls["call_reason"].iloc[0]
-    assert "only 30% of the catalogue's genes" in calls["call_reason"].iloc[3]
-
-
-def test_a_doubt_about_the_cohort_leaves_no_call_and_the_first_is_its_reason() -> None:
-    table = pd.DataFrame({"probability": [0.9, 0.1], "gene_coverage": [1.0, 0.3]})
-    calls = _calls(table, threshold=0.65, doubts=("the weightiest", "another"))
-    assert calls["call"].tolist() == ["uncertain", "uncertain"]
-    assert calls["call_reason"].tolist() == ["the weightiest", "the weightiest"]
-
-
 # --- a small model
 
 
@@ -179,6 +159,15 @@ def scored(
     )
 
 
+def calls_follow(predictions: pd.DataFrame) -> bool:
+    """Return whether each call is what the shift score and the prediction set say."""
+    expected = predictions["prediction_set"].where(
+        predictions["prediction_set"].isin(["resistant", "responsive"]), "uncertain"
+    )
+    expected = expected.where(~(predictions["shift_score"] > 1), "out_of_scope")
+    return bool(predictions["call"].eq(expected).all())
+
+
 def keeping(adata: ad.AnnData, catalogue: Catalogue, share: float) -> ad.AnnData:
     """Return a cohort with the background and a share of the genes of the ici features."""
     own = genes_of(catalogue.markers_of("ici"))
@@ -195,7 +184,8 @@ def test_a_cohort_with_every_gene_is_scored_by_ranks_without_a_note(
     assert predictions["score_kind"].eq("rank").all()
     assert predictions["standardisation"].eq("cohort").all()
     assert predictions["gene_coverage"].eq(1.0).all()
-    assert set(predictions["call"]) <= {"resistant", "responsive"}
+    assert calls_follow(predictions)
+    assert set(predictions["call"]) & {"resistant", "responsive", "uncertain"}
     assert found.notes == ()
     assert found.genes.grade == "full"
     assert list(found.features.columns) == model_of("ici").feature_names
@@ -215,19 +205,20 @@ def test_values_scaled_per_gene_are_scored_by_mean_z_and_get_no_call(
     assert predictions["score_kind"].eq("mean_z").all()
     assert predictions["standardisation"].eq("cohort").all()
     assert predictions["probability"].between(0, 1).all()
-    assert predictions["call"].eq("uncertain").all()
+    assert predictions["call"].eq("out_of_scope").all()
+    assert predictions["shift_score"].isna().all()
     reason = (
         "the values are centred or scaled per gene and scored by mean z; the model was trained and "
         "validated on ranks"
     )
     assert set(predictions["call_reason"]) == {reason}
     assert reason in found.notes
-    arm = model.predict(
+    again = model.predict(
         found.features,
         standardisation="cohort",
         cohorts=pd.Series("x", index=found.features.index),
     )
-    np.testing.assert_array_equal(predictions["probability"], arm)
+    np.testing.assert_array_equal(predictions["probability"], again["probability"])
 
 
 def test_the_reference_means_nothing_for_values_scaled_per_gene(
@@ -243,16 +234,10 @@ def test_a_model_trained_on_mean_z_calls_values_scaled_per_gene(
     model_of: Model, make_cohort: MakeCohort
 ) -> None:
     ranks = model_of("ici")
-    other = ResistanceModel(
-        ranks.setting,
-        ranks.catalogue,
-        ranks.transformer.with_score_kind("mean_z"),
-        ranks.arms,
-        ranks.min_cohort_size,
-        ranks.facts,
-    )
+    other = replace(ranks, transformer=ranks.transformer.with_score_kind("mean_z"))
     found = scored(other, scaled(make_cohort(20)))
-    assert set(found.predictions["call"]) <= {"resistant", "responsive"}
+    assert set(found.predictions["call"]) <= {"resistant", "responsive", "uncertain"}
+    assert found.predictions["shift_score"].isna().all()
     assert found.notes == ()
 
 
@@ -282,7 +267,7 @@ def test_a_cohort_with_too_little_is_scored_by_force_without_a_call(
     few = keeping(make_cohort(20), catalogue, 0.3)
     for asked in ("cohort", "reference"):
         found = scored(model_of("ici"), ingested(few), asked=asked, force=True)
-        assert found.predictions["call"].eq("uncertain").all()
+        assert found.predictions["call"].eq("out_of_scope").all()
         reason = "scored by force: only 30% of the catalogue's genes are in the file"
         assert found.predictions["call_reason"].str.startswith(reason).all()
         assert found.predictions["probability"].between(0, 1).all()
@@ -299,28 +284,31 @@ def test_force_changes_nothing_where_there_is_enough(
     assert plain.notes == forced.notes
     assert plain.notes[0].startswith("gene coverage is partial: ")
     assert plain.notes[0].endswith("; see gene_report.csv")
-    assert set(plain.predictions["call"]) <= {"resistant", "responsive"}
+    assert calls_follow(plain.predictions)
 
 
-def test_between_a_third_and_a_half_of_the_genes_every_sample_is_uncertain(
+def test_between_a_third_and_a_half_of_the_genes_every_sample_is_out_of_scope(
     model_of: Model, make_cohort: MakeCohort, catalogue: Catalogue
 ) -> None:
     found = scored(model_of("ici"), ingested(keeping(make_cohort(20), catalogue, 0.4)))
-    assert found.predictions["call"].eq("uncertain").all()
-    assert found.predictions["call_reason"].str.startswith("only 40% of the catalogue's").all()
+    assert found.predictions["call"].eq("out_of_scope").all()
+    reason = "unlike the training samples: only 40% of the marker genes are measured"
+    assert (found.predictions["call_reason"] == reason).mean() > 0.5
+    np.testing.assert_allclose(found.shift["missing_marker_genes"], 0.6, atol=0.005)
 
 
-def test_a_small_background_forbids_calls_against_the_reference_only(
+def test_a_small_background_puts_every_sample_out_of_scope(
     model_of: Model, make_cohort: MakeCohort
 ) -> None:
     adata = make_cohort(20)
     own = genes_of(model_of("ici").catalogue.markers_of("ici"))
     adata = adata[:, list(own[:270])].copy()
-    against = scored(model_of("ici"), ingested(adata), asked="reference").predictions
-    assert against["call"].eq("uncertain").all()
-    assert against["call_reason"].str.contains("of the model's background genes").all()
-    within = scored(model_of("ici"), ingested(adata), asked="cohort").predictions
-    assert set(within["call"]) <= {"resistant", "responsive"}
+    for asked in ("cohort", "reference"):
+        found = scored(model_of("ici"), ingested(adata), asked=asked)
+        assert found.predictions["call"].eq("out_of_scope").all()
+        assert (found.shift["missing_genes"] > 0.5).all()
+        reasons = found.predictions["call_reason"]
+        assert reasons.str.startswith("unlike the training samples: ").all()
 
 
 def test_the_reason_of_a_forced_cohort_scaled_per_gene_is_the_weightiest(
@@ -382,9 +370,11 @@ def test_the_gene_report_is_written_beside_the_predictions(
     found.write(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "attributions.parquet",
+        "drift.csv",
         "gene_report.csv",
         "predictions.csv",
         "predictions.parquet",
+        "shift.csv",
     ]
     table = pd.read_csv(tmp_path / "gene_report.csv", index_col="feature", keep_default_na=False)
     assert list(table.index) == [marker.id for marker in catalogue.markers_of("ici")]
@@ -394,6 +384,57 @@ def test_the_gene_report_is_written_beside_the_predictions(
         assert table.loc[marker.id, "found"] == table.loc[marker.id, "genes"] - len(missing)
     assert not table["scored"].all()
     assert set(table.index[~table["scored"]]) == set(found.genes.unscored)
+
+
+def test_shift_and_drift_are_written_for_every_sample_and_feature(
+    model_of: Model, make_cohort: MakeCohort, tmp_path: Path
+) -> None:
+    found = scored(model_of("ici"), ingested(make_cohort(20)))
+    found.write(tmp_path)
+    shift, drift = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("shift", "drift"))
+    assert shift["sample_id"].tolist() == found.predictions["sample_id"].tolist()
+    np.testing.assert_allclose(shift["shift_score"], found.predictions["shift_score"])
+    assert set(drift["feature"]) == set(found.features.columns)
+
+
+def test_values_scaled_per_gene_leave_shift_without_scores_and_drift_without_rows(
+    model_of: Model, make_cohort: MakeCohort, tmp_path: Path
+) -> None:
+    # Fixed: drift.csv was written without even a header, which no reader takes for a table.
+    plain = scored(model_of("ici"), ingested(make_cohort(20)))
+    scored(model_of("ici"), scaled(make_cohort(20))).write(tmp_path)
+    shift, drift = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("shift", "drift"))
+    assert len(shift) == 20
+    assert shift["shift_score"].isna().all()
+    assert len(drift) == 0
+    assert list(drift.columns) == list(plain.drift.columns)
+
+
+# --- seen in training
+
+
+def test_a_renamed_rescaled_copy_of_a_training_cohort_is_recognised(
+    model_of: Model, make_cohort: MakeCohort
+) -> None:
+    copy = make_cohort(60, seed=3, name="train")
+    copy.X = np.log1p(3.7 * np.expm1(copy.X) + 0.01)
+    order = np.random.default_rng(0).permutation(copy.n_vars)
+    copy = copy[20:50, order].copy()
+    copy.obs_names = [f"anon{i}" for i in range(copy.n_obs)]
+    copy.obs = copy.obs.assign(sample_id=list(copy.obs_names), cohort="renamed")
+    found = scored(model_of("ici"), ingested(copy))
+    assert found.in_sample
+    told = found.notes[0]
+    assert told.startswith(
+        "the model was trained on 30 samples of this cohort (anon0 = train_s20, anon1 = train_s21, "
+    )
+    assert "and 25 more): its predictions fit too well" in told
+
+
+def test_a_new_cohort_is_not_taken_for_a_training_cohort(
+    model_of: Model, make_cohort: MakeCohort
+) -> None:
+    assert not scored(model_of("ici"), ingested(make_cohort(60, seed=4))).in_sample
 
 
 def test_the_report_shows_which_genes_were_found(
@@ -406,7 +447,7 @@ def test_the_report_shows_which_genes_were_found(
     page = render_report(found, LoadedModel(model, "models:/made/1", "1"))
     assert "<h2>Which genes were found</h2>" in page
     assert f"<td>{found.genes.sentence()}</td>" in page
-    assert "uncertain: scored by force" in page
+    assert "out of scope: 20 samples, such as synthetic_s0: scored by force" in page
     assert found.genes.unscored
     for feature, row in found.genes.features.iterrows():
         shown = f'<td>{feature}</td><td class="number">{row["found"]} of {row["genes"]}</td>'

@@ -57,7 +57,7 @@ def test_it_loads_and_predicts_without_the_checkout(demo_run, session_store, tmp
     here = load_model("models:/oncoresist-demo@champion").model.predict(
         cohort, standardisation="cohort"
     )
-    assert found["cohort"] == here.tolist()
+    assert found["cohort"] == here["probability"].tolist()
 
 
 def test_the_top_level_names_resolve_to_oncoresist(tmp_path):

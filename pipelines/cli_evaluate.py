@@ -1,0 +1,197 @@
+"""``oncoresist evaluate`` and ``drift``: what a frozen model is worth on a new cohort."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from pipelines.console import ERROR, OUT, say, user_errors
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import Evaluation
+    from pipelines.ingest import IngestedCohort
+    from pipelines.tracking import LoadedModel, Store
+
+__all__ = ["drift", "evaluate"]
+
+_SHOWN = (
+    "AUROC",
+    "Share resistant",
+    "Brier score",
+    "Brier skill against the base rate",
+    "Calibration slope",
+    "Calibration in the large",
+    "Expected calibration error",
+    "… of a perfectly calibrated model",
+    "Coverage of the sets, resistant",
+    "Coverage of the sets, responsive",
+    "Called uncertain",
+    "Called out of scope",
+)
+_LARGEST = 5
+
+File = Annotated[Path | None, typer.Argument(help="Cohort as h5ad.")]
+Model = Annotated[str, typer.Option(help="Model URI, such as models:/oncoresist-ici@champion.")]
+Expression = Annotated[Path | None, typer.Option(help="Expression (CSV or TSV, gz).")]
+Clinical = Annotated[
+    Path | None, typer.Option(help="Clinical table (CSV or TSV), a row per sample.")
+]
+Cohort = Annotated[Path | None, typer.Option(help="Cohort YAML, conf/cohorts/x.yaml.")]
+Name = Annotated[str | None, typer.Option(help="Name of the cohort, where no YAML says it.")]
+Output = Annotated[Path, typer.Option(help="Folder for the outputs.")]
+_CHAMPION = "models:/oncoresist-ici@champion"
+
+
+def evaluate(
+    file: File = None,
+    model: Model = _CHAMPION,
+    expression: Expression = None,
+    clinical: Clinical = None,
+    cohort: Cohort = None,
+    name: Name = None,
+    output: Output = Path("evaluated"),
+    standardisation: Annotated[
+        Literal["auto", "cohort", "reference"],
+        typer.Option(help="auto: cohort-relative from 15 samples on, else reference-relative."),
+    ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Evaluate a cohort with too few genes.")
+    ] = False,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Move the intercept to this cohort's response rate; saves a model version.",
+        ),
+    ] = False,
+    register: Annotated[
+        str | None, typer.Option(help="Register the recalibrated model under another name.")
+    ] = None,
+) -> None:
+    """Evaluate a frozen model on a labelled cohort: every figure with its interval."""
+    with user_errors():
+        from features.errors import ConfigError
+        from pipelines.evaluate import evaluate_cohort, require_labels
+        from pipelines.evaluation_page import render_evaluation
+        from pipelines.files import require_folder, write_text
+        from pipelines.recalibrate import name_to_register, register_recalibrated
+        from pipelines.score import score_cohort
+
+        if register is not None and not recalibrate:
+            raise ConfigError("--register goes with --recalibrate: nothing else is registered")
+        require_folder(output)
+        loaded, ingested, store = _read(
+            file, model=model, expression=expression, clinical=clinical, cohort=cohort, name=name
+        )
+        require_labels(ingested)
+        target = name_to_register(loaded, asked=register) if recalibrate else None
+        scored = score_cohort(
+            loaded.model,
+            ingested,
+            standardisation=standardisation,
+            uri=loaded.uri,
+            version=loaded.version,
+            force=force,
+        )
+        found = evaluate_cohort(loaded.model, scored, recalibrating=recalibrate)
+        page = render_evaluation(found, loaded, registered=target)
+        registered = None
+        if found.recalibration is not None and target is not None:
+            registered = register_recalibrated(
+                found, found.recalibration, loaded, name=target, page=page, store=store
+            )
+        found.write(output)
+        write_text(page, output / "evaluation.html")
+    _print_evaluation(found)
+    if registered is not None and found.recalibration is not None:
+        say(
+            f"recalibrated by {found.recalibration.delta:+.3f} in log-odds; its figures above are "
+            f"cross-fitted. Ranking and prediction sets stay.\nmodel {registered.uri} (no alias "
+            f"moved), run {registered.run_id}"
+        )
+    for written in (*found.tables(), "predictions"):
+        say(f"  {output / written}.csv")
+    say(f"  {output / 'evaluation.html'}")
+
+
+def drift(
+    file: File = None,
+    model: Model = _CHAMPION,
+    expression: Expression = None,
+    clinical: Clinical = None,
+    cohort: Cohort = None,
+    name: Name = None,
+    output: Output = Path("drift"),
+) -> None:
+    """Compare a cohort with a model's training: features that drifted, samples out of scope."""
+    with user_errors():
+        from pipelines.drift import measure_drift
+        from pipelines.files import require_folder
+
+        require_folder(output)
+        loaded, ingested, _ = _read(
+            file, model=model, expression=expression, clinical=clinical, cohort=cohort, name=name
+        )
+        found = measure_drift(loaded.model, ingested)
+        found.write(output)
+    say(
+        f"cohort '{ingested.name}': {found.drifted} of {len(found.features)} features drifted, "
+        f"{found.out_of_scope} of {len(found.samples)} samples out of scope"
+    )
+    table = Table("feature", "stability index", "noise, at most", "usual in training", "verdict")
+    for row in found.features.head(_LARGEST).to_dict("records"):
+        numbers = (f"{row[column]:.3f}" for column in ("psi", "psi_bound", "training_psi"))
+        table.add_row(str(row["feature"]), *numbers, str(row["verdict"]))
+    OUT.print(table)
+    for written in ("drift.csv", "shift.csv"):
+        say(f"  {output / written}")
+
+
+def _read(
+    file: Path | None,
+    *,
+    model: str,
+    expression: Path | None,
+    clinical: Path | None,
+    cohort: Path | None,
+    name: str | None,
+) -> "tuple[LoadedModel, IngestedCohort, Store]":
+    """Return the model, the cohort, and the store the model came from."""
+    from features.errors import OncoResistError
+    from pipelines.config import project_folder, tracking_uri
+    from pipelines.named_cohort import ingest_named
+    from pipelines.tracking import default_store, load_model, open_store
+
+    store = default_store(project_folder(cohort), uri=tracking_uri(cohort))
+    open_store(store)
+    read = partial(
+        ingest_named, file, expression=expression, clinical=clinical, cohort=cohort, name=name
+    )
+    try:
+        loaded = load_model(model)
+    except OncoResistError:
+        read()  # what is wrong with the cohort is told first
+        raise
+    return loaded, read(catalogue=loaded.model.catalogue), store
+
+
+def _print_evaluation(found: "Evaluation") -> None:
+    from pipelines.evaluation_page import GROUP_NAMES, figure_rows
+
+    for warning in found.warnings:
+        ERROR.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
+    for note in found.scored.notes:
+        ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    labels = found.samples["resistant"].dropna()
+    title = (
+        f"{found.scored.cohort.name}, {found.samples['standardisation'].iloc[0]}-relative: "
+        f"{len(labels)} labelled samples, {int(labels.sum())} resistant"
+    )
+    table = Table("figure", *(GROUP_NAMES[group] for group in found.groups), title=title)
+    for name, texts in figure_rows(found):
+        if name in _SHOWN:
+            table.add_row(name, *texts)
+    table.caption = "95% intervals, patients resampled; base rate: of training"
+    OUT.print(table)
