@@ -222,9 +222,10 @@ class ResistanceModel:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise ModelError(f"no OncoResist model in {folder}: {error}") from error
-        if description["format_version"] != FORMAT_VERSION:
+        found = description.get("format_version", "unknown")
+        if found != FORMAT_VERSION:
             raise ModelError(
-                f"model format {description['format_version']} in {folder}; this version of "
+                f"model format {found} in {folder}; this version of "
                 f"OncoResist reads format {FORMAT_VERSION}: train the model again"
             )
         catalogue = Catalogue.model_validate(description["catalogue"])

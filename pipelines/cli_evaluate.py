@@ -137,14 +137,15 @@ def drift(
         found = measure_drift(loaded.model, ingested)
         found.write(output)
     say(
-        f"cohort '{ingested.name}': {found.drifted} of {len(found.features)} features drifted, "
+        f"cohort '{ingested.name}': {found.drifted} of {len(found.features)} features drifted "
+        f"({found.beyond_training} further than training cohorts do from one another), "
         f"{found.out_of_scope} of {len(found.samples)} samples out of scope"
     )
-    table = Table("feature", "stability index", "noise, at most", "usual in training", "verdict")
     for row in found.features.head(_LARGEST).to_dict("records"):
-        numbers = (f"{row[column]:.3f}" for column in ("psi", "psi_bound", "training_psi"))
-        table.add_row(str(row["feature"]), *numbers, str(row["verdict"]))
-    OUT.print(table)
+        say(
+            f"  {row['feature']}: {row['psi']:.2f} (noise up to {row['psi_bound']:.2f}, usual "
+            f"between training cohorts {row['training_psi']:.2f}), {row['verdict']}"
+        )
     for written in ("drift.csv", "shift.csv"):
         say(f"  {output / written}")
 

@@ -38,6 +38,12 @@ class CohortDrift:
         return int((self.features["verdict"] == "drifted").sum())
 
     @property
+    def beyond_training(self) -> int:
+        """Features that drifted further than training cohorts lie from one another."""
+        drifted = self.features["verdict"] == "drifted"
+        return int((drifted & (self.features["psi"] > self.features["training_psi"])).sum())
+
+    @property
     def out_of_scope(self) -> int:
         """Samples unlike the training samples."""
         return int((self.samples["shift_score"] > 1).sum())

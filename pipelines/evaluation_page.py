@@ -1,7 +1,5 @@
 """The HTML page of an evaluation: one file, figures inside."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluate import Evaluation
 from pipelines.evaluation_figures import ALL, IN_SCOPE, RECALIBRATED
+from pipelines.figures import png_text
 from pipelines.figures_survival import kaplan_meier_pooled
 from pipelines.figures_validation import decision_curve_figure, reliability_with_intervals
 from pipelines.tracking import LoadedModel
@@ -114,7 +113,7 @@ def render_evaluation(
         reliability=_reliability_rows(evaluation.reliability),
         recalibration=evaluation.recalibration,
         registered=registered,
-        figures={name: _png(figure) for name, figure in _figures(evaluation).items()},
+        figures={name: png_text(figure) for name, figure in _figures(evaluation).items()},
         files=scored.cohort.files,
     )
 
@@ -160,9 +159,3 @@ def _figures(evaluation: Evaluation) -> dict[str, Figure]:
             curves, evaluation.survival[endpoint], endpoint=name, title=name
         )
     return figures
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

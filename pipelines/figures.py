@@ -1,7 +1,8 @@
 """Figures of a model and of a cohort, as matplotlib figures."""
 
+import base64
+import io
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from models.explanation import Attributions
-from models.metrics import N_BINS, Estimate
+from models.metrics import Estimate
+from pipelines.palette import GREY, RESISTANT, RESPONSIVE
 
 __all__ = [
     "auroc_forest",
@@ -18,13 +20,12 @@ __all__ = [
     "interval_text",
     "mechanism_bar",
     "mechanism_heatmap",
+    "png_text",
     "probability_ranking",
-    "reliability",
     "waterfall",
 ]
 
-_RESISTANT, _RESPONSIVE, _GREY = "#b2182b", "#2166ac", "#777777"
-_LABEL_COLOURS = {1.0: _RESISTANT, 0.0: _RESPONSIVE}
+_LABEL_COLOURS = {1.0: RESISTANT, 0.0: RESPONSIVE}
 _MOST_FEATURES = 15
 
 
@@ -83,7 +84,7 @@ def mechanism_bar(sums: pd.DataFrame, *, title: str) -> Figure:
     mean = sums.abs().mean().sort_values()
     figure = Figure(figsize=(7, 0.3 * len(mean) + 1.5))
     axes = figure.subplots()
-    axes.barh([name.replace("_", " ") for name in mean.index], mean.to_numpy(), color=_RESISTANT)
+    axes.barh([name.replace("_", " ") for name in mean.index], mean.to_numpy(), color=RESISTANT)
     axes.set_xlabel("mean |SHAP| summed to the mechanism (calibrated log-odds)")
     axes.set_title(title, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
@@ -103,7 +104,7 @@ def auroc_forest(table: pd.DataFrame, *, title: str) -> Figure:
     predictors = list(table["predictor"].unique())
     figure = Figure(figsize=(8, 0.2 * len(cohorts) * (len(predictors) + 1) + 1.5))
     axes = figure.subplots()
-    colours = [_RESISTANT, _RESPONSIVE, "#4d9221", "#984ea3", _GREY]
+    colours = [RESISTANT, RESPONSIVE, "#4d9221", "#984ea3", GREY]
     for offset, predictor in enumerate(predictors):
         part = table[table["predictor"] == predictor].set_index("cohort").reindex(cohorts)
         y = -(np.arange(len(cohorts)) * (len(predictors) + 1.0) + offset)
@@ -120,36 +121,12 @@ def auroc_forest(table: pd.DataFrame, *, title: str) -> Figure:
         )
     middle = (len(predictors) - 1) / 2
     axes.set_yticks(-(np.arange(len(cohorts)) * (len(predictors) + 1.0) + middle), cohorts)
-    axes.axvline(0.5, color=_GREY, linestyle="--", linewidth=1)
+    axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.set_xlim(0, 1)
     axes.set_xlabel("AUROC for resistance (95% bootstrap over patients)")
     axes.set_title(title, fontsize=11)
     axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(1.01, 0.0))
     axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    return figure
-
-
-def reliability(predictions: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
-    """Return observed against predicted resistance in equal-count bins, per named prediction set.
-
-    Each frame has ``probability`` and ``resistant``.
-    """
-    figure = Figure(figsize=(5, 5))
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="perfect")
-    for colour, (name, frame) in zip((_RESISTANT, _RESPONSIVE), predictions.items(), strict=False):
-        usable = frame.dropna(subset=["resistant"]).sort_values("probability")
-        bins = np.array_split(np.arange(len(usable)), min(N_BINS, len(usable)))
-        points = [usable.iloc[members][["probability", "resistant"]].mean() for members in bins]
-        table = pd.DataFrame(points)
-        axes.plot(table["probability"], table["resistant"], "o", color=colour, label=name)
-    every = pd.concat([frame["probability"] for frame in predictions.values()])
-    margin = 0.1 * float(np.ptp(every)) + 0.02
-    axes.set_xlim(max(0.0, every.min() - margin), min(1.0, every.max() + margin))
-    axes.set(ylim=(0, 1), xlabel="predicted probability", ylabel="observed resistant")
-    axes.set_title(title, fontsize=11)
-    axes.legend(fontsize=8)
     figure.tight_layout()
     return figure
 
@@ -162,7 +139,7 @@ def feature_signs(table: pd.DataFrame, *, title: str) -> Figure:
     ordered = table.dropna(subset=["auroc"]).sort_values("auroc")
     figure = Figure(figsize=(7, 0.19 * len(ordered) + 1.5))
     axes = figure.subplots()
-    colours = {1: _RESISTANT, -1: _RESPONSIVE, 0: _GREY}
+    colours = {1: RESISTANT, -1: RESPONSIVE, 0: GREY}
     names = {1: "catalogue: resistance", -1: "catalogue: response", 0: "catalogue: not fixed"}
     for sign, colour in colours.items():
         part = ordered[ordered["sign"] == sign]
@@ -172,7 +149,7 @@ def feature_signs(table: pd.DataFrame, *, title: str) -> Figure:
             part["auroc"], y, xerr=error, fmt="o", markersize=4, color=colour, label=names[sign]
         )
     axes.set_yticks(range(len(ordered)), [str(name) for name in ordered.index], fontsize=7)
-    axes.axvline(0.5, color=_GREY, linestyle="--", linewidth=1)
+    axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.set_xlabel("AUROC of the feature alone (above 0.5: more of it in resistant tumours)")
     axes.set_title(title, fontsize=11)
     axes.legend(fontsize=8, loc="lower right")
@@ -189,7 +166,7 @@ def probability_ranking(predictions: pd.DataFrame, *, threshold: float, title: s
     colours = [_LABEL_COLOURS.get(float(label), "#bbbbbb") for label in labels]
     axes.bar(range(len(ordered)), ordered["probability"], color=colours, width=0.9)
     axes.axhline(threshold, color="black", linestyle="--", linewidth=1)
-    for label, colour in (("resistant", _RESISTANT), ("responsive", _RESPONSIVE)):
+    for label, colour in (("resistant", RESISTANT), ("responsive", RESPONSIVE)):
         if (labels == (1.0 if label == "resistant" else 0.0)).any():
             axes.bar([0], [0], color=colour, label=label)
     axes.bar([0], [0], color="#bbbbbb", label="no label") if labels.isna().any() else None
@@ -217,6 +194,13 @@ def mechanism_heatmap(sums: pd.DataFrame, *, order: pd.Index, title: str) -> Fig
     figure.colorbar(image, label="log-odds")
     figure.tight_layout()
     return figure
+
+
+def png_text(figure: Figure) -> str:
+    """Return a figure as PNG in base64, to stand inside a page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def interval_text(estimate: Estimate) -> str:

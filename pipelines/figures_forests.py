@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from models.comparison import POOLED_ROWS
-from pipelines.figures_validation import GREY, RESISTANT, RESPONSIVE, SERIES, WIDTH, finished
+from pipelines.figures_validation import finished
+from pipelines.palette import GREY, RESISTANT, RESPONSIVE, SERIES, WIDTH
 
 __all__ = ["difference_forest", "peers_forest", "subgroup_forest"]
 

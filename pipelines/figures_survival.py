@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipelines.figures_validation import RESISTANT, RESPONSIVE, TITLE_SIZE
+from pipelines.palette import RESISTANT, RESPONSIVE, TITLE_SIZE
 
 __all__ = ["kaplan_meier_cohorts", "kaplan_meier_pooled"]
 

@@ -9,14 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from models.calibration_metrics import reliability_table
+from pipelines.palette import GREY, RESISTANT, RESPONSIVE, SERIES, TITLE_SIZE, WIDTH
 
 __all__ = [
-    "GREY",
-    "RESISTANT",
-    "RESPONSIVE",
-    "SERIES",
-    "TITLE_SIZE",
-    "WIDTH",
     "decision_curve_figure",
     "finished",
     "learning_curve_figure",
@@ -27,11 +22,6 @@ __all__ = [
     "stability_bars",
 ]
 
-RESISTANT, RESPONSIVE, GREY = "#b2182b", "#2166ac", "#777777"
-TITLE_SIZE = 11
-SERIES = (RESISTANT, RESPONSIVE, "#4d9221", "#984ea3", GREY)
-WIDTH = 9.0
-"""Inches; 900 pixels at 100 dots an inch."""
 _MODERATE, _DRIFTED = 0.1, 0.25
 
 

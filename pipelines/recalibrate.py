@@ -1,7 +1,6 @@
 """Register a recalibrated model as a version of its own, with the evaluation that led to it."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlflow
@@ -88,8 +87,7 @@ def register_recalibrated(
     open_store(store, experiment=_experiment_of(loaded) or name)
     told = {**code_versions(), "setting": loaded.model.setting, "data_hash": files_hash([cohort])}
     with start_run(f"recalibrated: {cohort.name}", tags={**told, **tags}) as run_id:
-        example = _made_up(recalibration.model.feature_names)
-        version = register_model(recalibration.model, name=name, example=example)
+        version = register_model(recalibration.model, name=name)
         client = mlflow.MlflowClient()
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
@@ -118,9 +116,3 @@ def _metrics(figures: pd.DataFrame) -> dict[str, float]:
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high")):
             metrics[f"evaluate.{group}{row['what']}{end}"] = float(row[column])
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
-
-
-def _made_up(features: Sequence[str]) -> pd.DataFrame:
-    """Return made-up feature rows: the input example, never a patient."""
-    values = np.random.default_rng(0).uniform(0.2, 0.8, (3, len(features))).round(3)
-    return pd.DataFrame(values, columns=list(features)).assign(cohort="synthetic")

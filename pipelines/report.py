@@ -1,7 +1,5 @@
 """The HTML report of a scored cohort: one file, figures inside."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from pipelines.figures import (
     interval_text,
     mechanism_bar,
     mechanism_heatmap,
+    png_text,
     probability_ranking,
 )
 from pipelines.files import write_text
@@ -68,7 +67,7 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         quality=_quality(scored),
         genes=scored.genes,
         gene_rows=_gene_rows(scored),
-        figures={name: _png(figure) for name, figure in _figures(scored).items()},
+        figures={name: png_text(figure) for name, figure in _figures(scored).items()},
         samples=_sample_rows(scored),
     )
 
@@ -133,12 +132,6 @@ def _figures(scored: ScoredCohort) -> dict[str, Figure]:
             scored.attributions, title="SHAP of the leading features"
         ),
     }
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _quality(scored: ScoredCohort) -> dict[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 
 from features.reference import Standardisation
@@ -107,8 +106,7 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
             mechanisms=trained.model.catalogue.mechanisms,
         )
         metrics = _metrics(trained)
-        example = _synthetic_example(trained.model.feature_names, seed=config.seed)
-        version = register_model(trained.model, name=name, example=example)
+        version = register_model(trained.model, name=name)
         for cohort in trained.dataset.cohorts:
             _log_held_out(trained, cohort)
         for scored in trained.extra:
@@ -264,10 +262,3 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
     return flat
-
-
-def _synthetic_example(features: Sequence[str], *, seed: int) -> pd.DataFrame:
-    """Return made-up feature rows: the input example, never a patient."""
-    rng = np.random.default_rng(seed)
-    values = rng.uniform(0.2, 0.8, (3, len(features))).round(3)
-    return pd.DataFrame(values, columns=list(features)).assign(cohort="synthetic")

@@ -20,6 +20,7 @@ from features.transformer import MarkerFeatures
 from models.conformal import set_names
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
+from models.recalibration import recalibration_of
 from models.resistance_model import ResistanceModel
 from pipelines.calls import cohort_doubts, make_calls
 from pipelines.files import write_table
@@ -251,7 +252,12 @@ def score_cohort(
         shift,
         drift if ranked else drift.iloc[:0],
         arm.threshold,
-        _notes(transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts),
+        (
+            *_recalibration_note(model, cohort, chosen),
+            *_notes(
+                transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts
+            ),
+        ),
         in_sample,
         model.transformer.background_coverage(adata),
         genes,
@@ -278,6 +284,21 @@ def _was_trained_on(model: ResistanceModel, cohort: IngestedCohort) -> bool:
     """Return whether the model was trained on a cohort of this name or on its expression file."""
     training = model.facts.get("training_files", {})
     return cohort.name in training or cohort.expression_hash in training.values()
+
+
+def _recalibration_note(
+    model: ResistanceModel, cohort: IngestedCohort, standardisation: Standardisation
+) -> tuple[str, ...]:
+    if not recalibration_of(
+        model,
+        cohort=cohort.name,
+        expression=cohort.expression_hash,
+        standardisation=standardisation,
+    ):
+        return ()
+    return (
+        "the model was recalibrated on this cohort: its probabilities have seen these responses",
+    )
 
 
 def _training_samples(model: ResistanceModel, cohort: IngestedCohort) -> list[str]:

@@ -110,7 +110,7 @@ def make_tuner(config: ExperimentConfig, *, storage: Path | None, key: str) -> T
         key=key,
         seed=config.seed,
     )
-    if storage is not None and tuner.chooses:
+    if storage is not None:
         storage.parent.mkdir(parents=True, exist_ok=True)
     return tuner
 

@@ -160,10 +160,11 @@ def log_cohort(
     mlflow.log_input(dataset, context="training")
 
 
-def register_model(model: ResistanceModel, *, name: str, example: pd.DataFrame) -> str:
+def register_model(model: ResistanceModel, *, name: str) -> str:
     """Log the model to the active run, register it, and return its version.
 
-    The logged model holds its code, catalogue and reference, and no pickle.
+    The logged model holds its code, catalogue and reference, and no pickle. Its input example is
+    made up, never a patient.
     """
     columns = [ColSpec(DataType.double, feature) for feature in model.feature_names]
     signature = ModelSignature(
@@ -180,11 +181,16 @@ def register_model(model: ResistanceModel, *, name: str, example: pd.DataFrame) 
             artifacts={_MODEL_ARTIFACT: str(Path(folder) / _MODEL_ARTIFACT)},
             code_paths=[str(_PACKAGES / "features"), str(_PACKAGES / "models")],
             signature=signature,
-            input_example=example,
+            input_example=_made_up_example(model.feature_names),
             pip_requirements=library_requirements(),
             registered_model_name=name,
         )
     return str(info.registered_model_version)
+
+
+def _made_up_example(features: Sequence[str]) -> pd.DataFrame:
+    values = np.random.default_rng(0).uniform(0.2, 0.8, (3, len(features))).round(3)
+    return pd.DataFrame(values, columns=list(features)).assign(cohort="synthetic")
 
 
 @contextmanager

@@ -63,6 +63,14 @@ class RunRecord:
         text = (self.folder / "config" / "resolved.yaml").read_text(encoding="utf-8")
         return dict(yaml.safe_load(text))
 
+    @cached_property
+    def figures(self) -> Mapping[str, Path]:
+        """Name → PNG of the validation and of what drives it (SHAP over all held-out cohorts)."""
+        files = [*self.folder.glob("figures/*.png")]
+        for pattern in ("beeswarm*", "mechanisms*"):
+            files += self.folder.glob(f"shap/{pattern}.png")
+        return {file.stem: file for file in sorted(files)}
+
     def table(self, name: str) -> pd.DataFrame:
         """Return a table of the run, empty where it has none."""
         file = self.folder / "tables" / f"{name}.parquet"
@@ -104,7 +112,7 @@ def write_validation_page(record: RunRecord, path: Path) -> list[Path]:
     """Write the page and its figures (``images/validation`` beside it); return the files."""
     images = path.parent / "images" / "validation"
     written = []
-    for figure in sorted((record.folder / "figures").glob("*.png")):
+    for figure in record.figures.values():
         with replaced_when_done(images / figure.name) as temporary:
             temporary.write_bytes(figure.read_bytes())
         written.append(images / figure.name)
@@ -122,7 +130,6 @@ def validation_page(record: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "interval": _interval, "percent": _percent}
-    figures = sorted(file.stem for file in (record.folder / "figures").glob("*.png"))
     text = environment.get_template("validation.md.j2").render(
         record=record,
         config=record.config,
@@ -130,7 +137,7 @@ def validation_page(record: RunRecord) -> str:
         tags=record.tags,
         arms=_ARMS,
         names=_NAMES,
-        figures=figures,
+        figures={stem: file.relative_to(record.folder) for stem, file in record.figures.items()},
         rows=_rows,
         table=record.table,
         named=_named,

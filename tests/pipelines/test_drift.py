@@ -56,6 +56,7 @@ def test_the_feature_whose_genes_rose_drifted_most(
     assert after.features["psi"].is_monotonic_decreasing
     assert after.drifted > before.drifted
     assert after.drifted == (after.features["verdict"] == "drifted").sum()
+    assert after.beyond_training <= after.drifted
 
 
 def test_samples_without_half_of_their_genes_are_out_of_scope(
@@ -103,7 +104,7 @@ def test_the_command_tells_counts_and_the_five_largest(
     samples = pd.read_csv(tmp_path / "out" / "shift.csv")
     drifted = (features["verdict"] == "drifted").sum()
     outside = (samples["shift_score"] > 1).sum()
-    told = f"{drifted} of {len(features)} features drifted, {outside} of {len(samples)} samples"
-    assert f"cohort 'demo_new': {told} out of scope" in result.output
+    assert f"cohort 'demo_new': {drifted} of {len(features)} features drifted (" in result.output
+    assert f"{outside} of {len(samples)} samples out of scope" in result.output
     for name in features["feature"].head(5):
-        assert name[:8] in result.output
+        assert f"  {name}: " in result.output

@@ -43,7 +43,9 @@ def experiment(cohorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         }
         overrides = [f"cohorts.{key}=[{listed}]" for key, listed in paths.items()]
         overrides += ["validation.n_resamples=20", "classifier.n_estimators=20"]
-        overrides += ["classifier.n_seeds=1", "model.registered_name=small", *extra]
+        overrides += ["classifier.n_seeds=1", "model.registered_name=small"]
+        overrides += ["validation.n_splits=2", "validation.learning_curve=0"]
+        overrides += ["validation.all_genes=false", *extra]
         return load_experiment(DEMO, overrides=overrides)
 
     return make
@@ -54,6 +56,19 @@ def test_two_cohorts_are_enough_and_one_is_not(experiment):
     assert np.isfinite(result.metrics["loco.auroc"])
     with pytest.raises(CohortError, match=r"at least two cohorts, got \['demo_counts'\]"):
         train(experiment("demo_counts"), config_file=DEMO)
+
+
+def test_samples_that_are_excluded_take_no_part(experiment):
+    names = ["demo_tpm/0001", "demo_counts/C0002"]
+    listed = f"samples.exclude=[{','.join(names)}]"
+    result = train(experiment("demo_counts", "demo_tpm", extra=(listed,)), config_file=DEMO)
+    for table in ("predictions/loco", "predictions/nested", "splits/plan", "tables/features"):
+        file = mlflow.artifacts.download_artifacts(
+            run_id=result.run_id, artifact_path=f"{table}.parquet"
+        )
+        samples = pd.read_parquet(file)["sample"]
+        assert "demo_tpm/0002" in set(samples)
+        assert not set(names) & set(samples)
 
 
 def test_a_cohort_takes_part_once(experiment):
@@ -183,7 +198,7 @@ def test_a_cohort_scaled_per_gene_is_scored_without_calls(experiment, scaled_coh
         )
     )
     assert predictions["score_kind"].eq("mean_z").all()
-    assert predictions["call"].eq("uncertain").all()
+    assert predictions["call"].eq("out_of_scope").all()
     assert predictions["call_reason"].str.contains("scored by mean z").all()
 
 
