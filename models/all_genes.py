@@ -1,19 +1,18 @@
 """A plain LightGBM on all genes: what can be had without knowing any biology."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from lightgbm import LGBMClassifier
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from features.cohort import dense_expression
 from features.errors import CohortError, examples
+from models.two_class import TwoClassModel
 from models.weights import sample_weights, two_classes
 
 __all__ = ["AllGenesClassifier", "all_gene_expression"]
@@ -82,7 +81,7 @@ def _expression(adata: ad.AnnData, genes: pd.Index) -> NDArray[np.float32]:
     return values
 
 
-class AllGenesClassifier(ClassifierMixin, BaseEstimator):
+class AllGenesClassifier(TwoClassModel):
     """LightGBM as it comes, for tables of thousands of genes: no signs, no tuning, one seed.
 
     What decides the model is the library's default: 100 trees of at most 31 leaves, learning rate
@@ -178,19 +177,3 @@ class AllGenesClassifier(ClassifierMixin, BaseEstimator):
             self, X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", reset=False
         )
         return np.asarray(self.estimator_.booster_.predict(values, raw_score=True))
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return probabilities (n_samples, 2); column 1 is the positive class (resistant)."""
-        positive = expit(self.decision_function(X))
-        return np.column_stack([1.0 - positive, positive])
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the more probable label of each sample (n_samples,)."""
-        positive = self.decision_function(X) > 0
-        return np.asarray(self.classes_[positive.astype(int)])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        return tags

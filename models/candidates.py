@@ -7,12 +7,13 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from scipy.special import logit
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from models.classifier import ResistanceClassifier
 from models.linear import SignedLogisticRegression
+from models.two_class import TwoClassModel
 from models.weights import sample_weights
 
 __all__ = [
@@ -47,20 +48,7 @@ class Estimator(Protocol):
         ...
 
 
-class _TwoClassModel(ClassifierMixin, BaseEstimator):
-    """What follows from log-odds."""
-
-    def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return probabilities (n_samples, 2); column 1 is resistant."""
-        positive = expit(self.decision_function(X))
-        return np.column_stack([1.0 - positive, positive])
-
-    def predict(self, X: pd.DataFrame) -> NDArray[Any]:
-        """Return the more probable label of each sample (n_samples,)."""
-        return np.asarray(self.classes_[(self.decision_function(X) > 0).astype(int)])
-
-
-class FeatureModel(_TwoClassModel):
+class FeatureModel(TwoClassModel):
     """A classifier on some columns of the feature table.
 
     Parameters
@@ -114,7 +102,7 @@ class FeatureModel(_TwoClassModel):
         return np.asarray(self.estimator_.decision_function(X[list(self.columns)]))
 
 
-class AveragedModels(_TwoClassModel):
+class AveragedModels(TwoClassModel):
     """Models whose log-odds are averaged: a stack with equal weights.
 
     Parameters

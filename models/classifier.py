@@ -1,22 +1,21 @@
 """ResistanceClassifier: gradient-boosted trees whose directions follow what is known."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from joblib import Parallel, delayed
 from lightgbm import LGBMClassifier
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from models.two_class import TwoClassModel
 from models.weights import sample_weights, signs_by_position, two_classes
 
 __all__ = ["ResistanceClassifier"]
 
 
-class ResistanceClassifier(ClassifierMixin, BaseEstimator):
+class ResistanceClassifier(TwoClassModel):
     """LightGBM for small cohorts: shallow trees, strong shrinkage, seeds averaged, signs held.
 
     Takes any numeric feature table (n_samples, n_features); NaN means not measured. With labels
@@ -137,22 +136,6 @@ class ResistanceClassifier(ClassifierMixin, BaseEstimator):
         )
         log_odds = [model.booster_.predict(features, raw_score=True) for model in self.estimators_]
         return np.asarray(np.mean(log_odds, axis=0))
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return probabilities (n_samples, 2); column 1 is the positive class (resistant)."""
-        positive = expit(self.decision_function(X))
-        return np.column_stack([1.0 - positive, positive])
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the more probable label of each sample (n_samples,)."""
-        positive = self.decision_function(X) > 0
-        return np.asarray(self.classes_[positive.astype(int)])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        return tags
 
     def _member(self, seed: int, constraints: list[int] | None) -> LGBMClassifier:
         return LGBMClassifier(

@@ -1,16 +1,16 @@
 """SignedLogisticRegression: elastic-net logistic regression whose signs follow what is known."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from features.reference import mean_and_spread
+from models.two_class import TwoClassModel
 from models.weights import sample_weights, signs_by_position, two_classes
 
 __all__ = ["SignedLogisticRegression"]
@@ -19,7 +19,7 @@ _LEAST_SPREAD = 1e-12
 _MOST_ITERATIONS = 2000
 
 
-class SignedLogisticRegression(ClassifierMixin, BaseEstimator):
+class SignedLogisticRegression(TwoClassModel):
     """Logistic regression with an elastic net, each coefficient held to its sign.
 
     Minimises the weighted mean log loss plus
@@ -119,22 +119,6 @@ class SignedLogisticRegression(ClassifierMixin, BaseEstimator):
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
         return np.asarray(self._standardised(values) * self.coef_)
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return probabilities (n_samples, 2); column 1 is the positive class."""
-        positive = expit(self.decision_function(X))
-        return np.column_stack([1.0 - positive, positive])
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the more probable label of each sample (n_samples,)."""
-        positive = self.decision_function(X) > 0
-        return np.asarray(self.classes_[positive.astype(int)])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        return tags
 
     def _standardised(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.nan_to_num((values - self.mean_) / self.scale_, nan=0.0)

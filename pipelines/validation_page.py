@@ -155,8 +155,9 @@ def _rows(table: pd.DataFrame, **values: str) -> list[dict[Any, Any]]:
 
 
 def _named(table: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Return the row of a table whose ``name`` it is."""
-    return dict(table[table["name"] == name].iloc[0]) if len(table) else {}
+    """Return the row of a table whose ``name`` it is, empty where there is none."""
+    found = _rows(table, name=name) if len(table) else []
+    return found[0] if found else {}
 
 
 def _shift_rows(shift: pd.DataFrame) -> list[dict[str, Any]]:

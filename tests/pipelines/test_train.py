@@ -1,6 +1,7 @@
 """Training on simulated cohorts: what is refused, what is left out, what a failure leaves."""
 
 import re
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -29,10 +30,24 @@ def cohorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the database of a store without runs; making its tables takes seconds."""
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
 @pytest.fixture
-def experiment(cohorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a maker of small experiments on the simulated cohorts, with a store of their own."""
+def experiment(cohorts: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a maker of small experiments on the simulated cohorts, with a store of their own.
+
+    Figures are left out: the demo's tests look at them, and drawing takes most of the time.
+    """
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
+    monkeypatch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
 
     def make(
         *names: str, score: tuple[str, ...] = (), extra: tuple[str, ...] = ()
