@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from models.candidates import Candidate
+from models.learner import Learner
 from models.metrics import area_under_roc, evaluate_predictions
 from models.plan import ValidationPlan
 from models.tuning import Tuner
-from models.validation import Learner, predict_out_of_fold
+from models.validation import predict_out_of_fold
 
 __all__ = ["learning_curve", "null_auroc"]
 

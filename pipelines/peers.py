@@ -9,11 +9,13 @@ import pandas as pd
 from features.errors import CohortError
 from features.reference import Standardisation
 from models.all_genes import AllGenesClassifier, all_gene_expression
+from models.baselines import predict_baseline, predict_signatures
 from models.candidates import Candidate, CandidateBuilder
 from models.clinical import CLINICAL_SIGNS, clinical_features
+from models.learner import Learner
 from models.plan import ValidationPlan
 from models.tuning import Tuner
-from models.validation import Learner, predict_baseline, predict_out_of_fold, predict_signatures
+from models.validation import predict_out_of_fold
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.tide import tide_available, tide_scores

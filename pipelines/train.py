@@ -16,11 +16,11 @@ from features.fingerprint import find_duplicates
 from features.gene_scores import ScoreKind
 from features.reference import ReferenceStandardiser, Standardisation
 from features.transformer import MarkerFeatures
+from models.learner import TrainedPart
 from models.plan import ValidationPlan, make_plan
 from models.resistance_model import ModelArm, ResistanceModel
 from models.signs import sign_agreement
 from models.tuning import Tuner
-from models.validation import TrainedPart
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.figures import interval_text

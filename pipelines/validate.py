@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.reference import Standardisation
+from models.learner import Learner
 from models.metrics import Estimate, evaluate_predictions
 from models.plan import ValidationPlan
 from models.power import learning_curve, null_auroc
 from models.subgroups import subgroup_columns
 from models.tuning import Tuner
-from models.validation import Learner, OutOfFold, predict_out_of_fold
+from models.validation import OutOfFold, predict_out_of_fold
 from pipelines.assess import assess_predictions
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset

@@ -7,11 +7,12 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from models.candidates import Candidate, CandidateBuilder
+from models.learner import Learner
 from models.plan import ValidationPlan, make_plan
 from models.power import learning_curve, null_auroc
 from models.splits import leave_one_cohort_out_splits
 from models.tuning import Tuner
-from models.validation import Learner, predict_out_of_fold
+from models.validation import predict_out_of_fold
 
 LINE = Candidate("line", "linear", settings={"alpha": 0.1})
 STRICT = Candidate("strict", "linear", settings={"alpha": 2.0})

@@ -7,21 +7,17 @@ from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from features.errors import CohortError
+from models.baselines import predict_baseline, predict_signatures
 from models.calibration_choice import choose_calibrator
 from models.candidates import Candidate, CandidateBuilder, resistance_score
 from models.classifier import ResistanceClassifier
 from models.conformal import ConformalSets
+from models.learner import Learner, shuffle_labels
 from models.metrics import evaluate_predictions
 from models.signatures import SIGNATURES
 from models.splits import Split, grouped_splits, leave_one_cohort_out_splits, patient_keys
 from models.tuning import Tuner
-from models.validation import (
-    Learner,
-    predict_baseline,
-    predict_out_of_fold,
-    predict_signatures,
-    shuffle_labels,
-)
+from models.validation import predict_out_of_fold
 
 LINE = Candidate("line", "linear", settings={"alpha": 0.05})
 NARROW = Candidate("narrow", "linear", features="mechanisms", weights="cohorts")

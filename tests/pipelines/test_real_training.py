@@ -11,15 +11,20 @@ import pandas as pd
 import pytest
 
 from features.catalogue import default_catalogue
-from models.classifier import ResistanceClassifier
+from features.fingerprint import find_duplicates
+from models.baselines import predict_signatures
+from models.candidates import Candidate
+from models.learner import Learner
 from models.metrics import evaluate_predictions
+from models.plan import make_plan
 from models.signatures import SIGNATURES
 from models.splits import check_splits, grouped_splits, leave_one_cohort_out_splits
-from models.validation import predict_baselines, predict_out_of_fold, shuffle_labels
+from pipelines import run_log
 from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.run_log import TrainingResult
 from pipelines.score import PREDICTION_COLUMNS
+from pipelines.selection import make_builder
 from pipelines.tracking import Store, open_store
 from pipelines.train import ingest_cohorts, train
 
@@ -27,6 +32,24 @@ pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 ICI = PROJECT / "conf" / "experiments" / "ici.yaml"
+QUICK = [
+    "tuning.trials=1",
+    "classifier.n_estimators=40",
+    "classifier.n_seeds=1",
+    "cohorts.decline=[]",
+    "validation.n_splits=2",
+    "validation.n_repeats=1",
+    "validation.n_resamples=100",
+    "validation.learning_curve=0",
+    "validation.permutations=0",
+    "validation.all_genes=false",
+    "validation.tide=false",
+]
+"""The ici experiment with few resources: its claims here do not hang on the figures."""
+THREE = [
+    "cohorts.train=[gide_2019_antiPD1,jung_2019_gse135222,van_allen_2015]",
+    "cohorts.score=[]",
+]
 COMMAND = str(Path(sys.executable).with_name("oncoresist"))
 
 
@@ -46,14 +69,14 @@ def everyone(shared: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def champion(shared: Path, session_store: str) -> TrainingResult:
-    """The ici experiment, trained as it stands."""
+    """The ici experiment on all its cohorts, with few resources."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", session_store)
-        return train(load_experiment(ICI), config_file=ICI)
+        return train(load_experiment(ICI, overrides=QUICK), config_file=ICI)
 
 
 def test_published_signatures_agree_with_the_peers_figures(everyone):
-    found = predict_baselines(
+    found = predict_signatures(
         everyone.samples,
         leave_one_cohort_out_splits(everyone.samples),
         scores=everyone.signature_scores(),
@@ -61,8 +84,8 @@ def test_published_signatures_agree_with_the_peers_figures(everyone):
         min_cohort_size=15,
     )
     auroc = {
-        name: evaluate_predictions(baseline.predictions, n_resamples=10, seed=0)["auroc"].value
-        for name, baseline in found.items()
+        name: evaluate_predictions(frame, n_resamples=10, seed=0)["auroc"].value
+        for name, frame in found.items()
     }
     assert everyone.samples["resistant"].notna().sum() == 479
     assert auroc["gep_18"] == pytest.approx(0.597, abs=0.01)
@@ -93,10 +116,14 @@ def test_the_run_holds_model_and_baselines_over_the_same_samples(champion, sessi
     assert "scored.prat_2017_gse93157.auroc" in metrics
 
 
-def test_no_patient_straddles_a_real_split(everyone):
-    check_splits(everyone.samples, leave_one_cohort_out_splits(everyone.samples))
-    folds = grouped_splits(everyone.samples, n_splits=5, n_repeats=3, seed=0)
-    check_splits(everyone.samples, folds)
+def test_no_patient_and_no_sample_under_two_names_straddles_a_real_split(everyone):
+    duplicates = find_duplicates(everyone.fingerprints())
+    assert duplicates.empty
+    plan = make_plan(everyone.samples, n_splits=5, n_repeats=3, seed=0, duplicates=duplicates)
+    assert {name: len(splits) for name, splits in plan.schemes.items()}["nested"] == 15
+    assert len(plan.schemes["loco"]) == len(everyone.cohorts) == 9
+    for splits in plan.schemes.values():
+        check_splits(everyone.samples, splits, duplicates=duplicates)
     several = everyone.samples.groupby(["cohort", "patient_id"]).size()
     assert (several > 1).sum() > 30
 
@@ -106,56 +133,54 @@ def test_no_patient_straddles_a_real_split(everyone):
     [("loco", "cohort"), ("loco", "reference"), ("grouped", "cohort"), ("grouped", "reference")],
 )
 def test_labels_shuffled_within_cohorts_give_no_signal(everyone, scheme, standardisation):
-    signs = default_catalogue().signs("ici")
+    build = make_builder(load_experiment(ICI), everyone.catalogue)
+    trees = Candidate("trees", "boosted", settings={"n_estimators": 40, "n_seeds": 1})
+    learner = Learner(everyone.samples, everyone.features, build, standardisation, 15)
+    splits = leave_one_cohort_out_splits(everyone.samples)
     rng = np.random.default_rng(0)
     means = []
     for shuffle in range(20):
-        samples = shuffle_labels(everyone.samples, rng=rng)
-        splits = leave_one_cohort_out_splits(samples)
+        null = learner.with_labels_shuffled(rng)
         if scheme == "grouped":
-            splits = grouped_splits(samples, n_splits=5, n_repeats=1, seed=shuffle)
-        null = predict_out_of_fold(
-            samples,
-            splits,
-            features_of=everyone.features,
-            make_classifier=lambda: ResistanceClassifier(monotone_constraints=signs, n_jobs=2),
-            standardisation=standardisation,
-            min_cohort_size=15,
-            calibrate=False,
-        )
-        estimates = evaluate_predictions(null.predictions, n_resamples=10, seed=0)
+            splits = grouped_splits(null.samples, n_splits=5, n_repeats=1, seed=shuffle % 2)
+        parts = []
+        for split in splits:
+            table = null.table(split.train).iloc[split.test]
+            score = null.fit(trees, split.train).decision_function(table)
+            rows = null.samples.iloc[split.test][["cohort", "patient_id", "resistant"]]
+            parts.append(rows.assign(score=score, probability=0.5))
+        estimates = evaluate_predictions(pd.concat(parts), n_resamples=10, seed=0)
         means.append(estimates["auroc"].value)
     error = np.std(means, ddof=1) / np.sqrt(len(means))
     assert abs(np.mean(means) - 0.5) < 2.1 * error, (np.mean(means), error)
-
-
-_SMALL = [
-    "cohorts.train=[gide_2019_antiPD1,jung_2019_gse135222,van_allen_2015]",
-    "cohorts.score=[]",
-    "validation.n_resamples=20",
-    "validation.n_repeats=1",
-    "model.registered_name=repeated",
-]
 
 
 def test_the_same_configuration_gives_identical_metrics_and_predictions(
     shared, session_store, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", session_store)
-    config = load_experiment(ICI, overrides=_SMALL)
-    first, second = (train(config, config_file=ICI) for _ in range(2))
+    monkeypatch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
+    monkeypatch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
+    name = ["model.registered_name=repeated"]
+    config = load_experiment(ICI, overrides=[*QUICK, *THREE, *name, "tuning.trials=2"])
+    first = train(config, config_file=ICI)
+    trials = Path(session_store.removeprefix("sqlite:///")).with_name("tuning.db")
+    trials.rename(trials.with_name("kept.db"))  # else the trials of the first are remembered
+    second = train(config, config_file=ICI)
     assert dict(first.metrics) == dict(second.metrics)
     pd.testing.assert_frame_equal(first.comparison, second.comparison)
-    for name in ("loco", "loco_reference", "grouped_cv", "baseline.impres"):
-        tables = [
-            pd.read_parquet(
-                mlflow.artifacts.download_artifacts(
-                    run_id=result.run_id, artifact_path=f"predictions/{name}.parquet"
+    tables = [f"predictions/{n}" for n in ("loco", "loco_reference", "nested", "baseline.impres")]
+    for table in (*tables, "tables/trials", "splits/plan"):
+        pd.testing.assert_frame_equal(
+            *(
+                pd.read_parquet(
+                    mlflow.artifacts.download_artifacts(
+                        run_id=result.run_id, artifact_path=f"{table}.parquet"
+                    )
                 )
+                for result in (first, second)
             )
-            for result in (first, second)
-        ]
-        pd.testing.assert_frame_equal(*tables)
+        )
 
 
 def run_command(*arguments: str, cwd: Path, store: str) -> None:
@@ -183,19 +208,9 @@ def check_outputs(folder: Path, *, n_samples: int) -> pd.DataFrame:
 
 
 def test_a_model_trained_without_a_cohort_scores_it(shared, session_store, tmp_path):
-    arguments = [
-        "train",
-        str(ICI),
-        "--set",
-        "cohorts.exclude=[gide_2019_antiPD1]",
-        "--set",
-        "model.registered_name=without-gide",
-        "--set",
-        "validation.n_repeats=1",
-        "--set",
-        "validation.n_resamples=100",
-    ]
-    run_command(*arguments, cwd=tmp_path, store=session_store)
+    excluded = ["cohorts.exclude=[gide_2019_antiPD1]", "model.registered_name=without-gide"]
+    overrides = [word for one in (*QUICK, *THREE, *excluded) for word in ("--set", one)]
+    run_command("train", str(ICI), *overrides, cwd=tmp_path, store=session_store)
     folder = tmp_path / "gide"
     run_command(
         "score",
@@ -228,6 +243,8 @@ def test_the_champion_scores_the_panel_from_its_files(champion, shared, session_
     )
     predictions = check_outputs(tmp_path / "prat", n_samples=65)
     assert predictions["gene_coverage"].between(0.2, 0.9).all()
+    assert predictions["call"].eq("out_of_scope").all()
+    assert predictions["shift_score"].gt(1).all()
 
 
 def test_one_real_sample_alone_equals_itself_in_its_batch(champion, everyone, session_store):
@@ -239,7 +256,8 @@ def test_one_real_sample_alone_equals_itself_in_its_batch(champion, everyone, se
     batch = model.predict(model.transformer.transform(adata), standardisation="reference")
     for position in (0, 20, 40):
         alone = model.transformer.transform(adata[[position]].copy())
-        assert model.predict(alone, standardisation="reference").iloc[0] == batch.iloc[position]
+        found = model.predict(alone, standardisation="reference").iloc[0]
+        pd.testing.assert_series_equal(found, batch.iloc[position], check_exact=True)
 
 
 _FRESH = """

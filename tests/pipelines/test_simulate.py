@@ -10,9 +10,10 @@ from sklearn.metrics import roc_auc_score
 from features.catalogue import default_catalogue
 from features.errors import ConfigError, ModelError
 from models.classifier import ResistanceClassifier
+from models.learner import shuffle_labels
 from models.signs import sign_agreement
 from models.splits import leave_one_cohort_out_splits
-from models.validation import predict_out_of_fold, shuffle_labels
+from models.validation import predict_out_of_fold
 from pipelines.config import load_cohort
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort, ingest_cohort

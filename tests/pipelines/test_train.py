@@ -172,7 +172,7 @@ def test_scoring_a_training_cohort_is_told(experiment, cohorts):
         for cohort in (again, new)
     ]
     assert [found.in_sample for found in scored] == [True, False]
-    assert "was trained on this cohort" in scored[0].notes[0]
+    assert "was trained on 112 samples of this cohort (0001 = demo_tpm/0001" in scored[0].notes[0]
     assert loaded.model.facts["held_out"]["cohort"]["model"]["brier"]
 
 

@@ -72,7 +72,7 @@ def test_a_reviewer_sees_run_metrics_shap_figures_and_model(
     base = f"{server}/#/experiments/{run.info.experiment_id}"
 
     page.goto(f"{base}/runs/{run.info.run_id}")
-    page.get_by_text("best published signature").first.wait_for()
+    page.get_by_text("best peer").first.wait_for()
     page.get_by_placeholder("Search metrics").first.fill("loco.auroc")
     page.get_by_text("loco.auroc", exact=True).first.wait_for()
 
