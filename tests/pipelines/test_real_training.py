@@ -19,7 +19,7 @@ from models.metrics import evaluate_predictions
 from models.plan import make_plan
 from models.signatures import SIGNATURES
 from models.splits import check_splits, grouped_splits, leave_one_cohort_out_splits
-from pipelines import run_log
+from pipelines import peers, run_log
 from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.run_log import TrainingResult
@@ -53,6 +53,18 @@ THREE = [
 COMMAND = str(Path(sys.executable).with_name("oncoresist"))
 
 
+def quick_train(*overrides: str, store: str) -> TrainingResult:
+    """Train the ici experiment with few resources, without drawing figures."""
+    few = {"num_leaves": 2, "n_estimators": 20, "n_seeds": 1}
+    config = load_experiment(ICI, overrides=[*QUICK, *overrides])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store)
+        patch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
+        patch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
+        patch.setattr(peers, "_CLINICAL", Candidate("clinical", "boosted", settings=few))
+        return train(config, config_file=ICI)
+
+
 @pytest.fixture(scope="module")
 def everyone(shared: Path) -> Dataset:
     """All labelled samples of the nine cohorts, the timepoint setting switched off."""
@@ -70,9 +82,7 @@ def everyone(shared: Path) -> Dataset:
 @pytest.fixture(scope="module")
 def champion(shared: Path, session_store: str) -> TrainingResult:
     """The ici experiment on all its cohorts, with few resources."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", session_store)
-        return train(load_experiment(ICI, overrides=QUICK), config_file=ICI)
+    return quick_train(store=session_store)
 
 
 def test_published_signatures_agree_with_the_peers_figures(everyone):
@@ -155,18 +165,12 @@ def test_labels_shuffled_within_cohorts_give_no_signal(everyone, scheme, standar
     assert abs(np.mean(means) - 0.5) < 2.1 * error, (np.mean(means), error)
 
 
-def test_the_same_configuration_gives_identical_metrics_and_predictions(
-    shared, session_store, monkeypatch
-):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", session_store)
-    monkeypatch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
-    monkeypatch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
-    name = ["model.registered_name=repeated"]
-    config = load_experiment(ICI, overrides=[*QUICK, *THREE, *name, "tuning.trials=2"])
-    first = train(config, config_file=ICI)
+def test_the_same_configuration_gives_identical_metrics_and_predictions(shared, session_store):
+    overrides = [*THREE, "model.registered_name=repeated", "tuning.trials=2"]
+    first = quick_train(*overrides, store=session_store)
     trials = Path(session_store.removeprefix("sqlite:///")).with_name("tuning.db")
     trials.rename(trials.with_name("kept.db"))  # else the trials of the first are remembered
-    second = train(config, config_file=ICI)
+    second = quick_train(*overrides, store=session_store)
     assert dict(first.metrics) == dict(second.metrics)
     pd.testing.assert_frame_equal(first.comparison, second.comparison)
     tables = [f"predictions/{n}" for n in ("loco", "loco_reference", "nested", "baseline.impres")]
@@ -209,8 +213,7 @@ def check_outputs(folder: Path, *, n_samples: int) -> pd.DataFrame:
 
 def test_a_model_trained_without_a_cohort_scores_it(shared, session_store, tmp_path):
     excluded = ["cohorts.exclude=[gide_2019_antiPD1]", "model.registered_name=without-gide"]
-    overrides = [word for one in (*QUICK, *THREE, *excluded) for word in ("--set", one)]
-    run_command("train", str(ICI), *overrides, cwd=tmp_path, store=session_store)
+    quick_train(*THREE, *excluded, store=session_store)
     folder = tmp_path / "gide"
     run_command(
         "score",

@@ -64,13 +64,12 @@ def test_lists_and_ranges_are_searched_and_numbers_are_fixed() -> None:
     assert (tuner.trials, tuner.seed, tuner.chooses) == (5, 5, True)
 
 
-def test_the_folder_of_trials_is_made_only_where_something_is_chosen(tmp_path: Path) -> None:
-    make_tuner(configured(), storage=tmp_path / "none" / "tuning.db", key="k")
-    assert not (tmp_path / "none").exists()
+def test_the_folder_of_trials_is_made_where_trials_are_stored(tmp_path: Path) -> None:
     config = configured(tuning={"candidates": CANDIDATES})
     tuner = make_tuner(config, storage=tmp_path / "some" / "tuning.db", key="k")
     assert (tmp_path / "some").is_dir()
     assert tuner.storage == f"sqlite:///{tmp_path / 'some' / 'tuning.db'}"
+    assert make_tuner(config, storage=None, key="k").storage is None
 
 
 def test_mechanisms_are_the_markers_of_several_genes(catalogue: Catalogue) -> None:

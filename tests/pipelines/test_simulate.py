@@ -9,10 +9,11 @@ from sklearn.metrics import roc_auc_score
 
 from features.catalogue import default_catalogue
 from features.errors import ConfigError, ModelError
-from models.classifier import ResistanceClassifier
-from models.learner import shuffle_labels
+from models.candidates import Candidate, CandidateBuilder
+from models.learner import Learner, shuffle_labels
 from models.signs import sign_agreement
 from models.splits import leave_one_cohort_out_splits
+from models.tuning import Tuner
 from models.validation import predict_out_of_fold
 from pipelines.config import load_cohort
 from pipelines.dataset import Dataset, build_dataset
@@ -206,13 +207,14 @@ def judged(
     standardisation: str = "cohort",
 ) -> list[Finding]:
     samples = dataset.samples if samples is None else samples
+    names = tuple(SIGNS)
+    build = CandidateBuilder(names, names, SIGNS, seed=0)
+    trees = Candidate("trees", "boosted", signs=signs is not None, settings={"n_seeds": 1})
+    learner = Learner(samples, dataset.features, build, standardisation, 15)
     found = predict_out_of_fold(
-        samples,
+        learner,
         leave_one_cohort_out_splits(samples),
-        features_of=dataset.features,
-        make_classifier=lambda: ResistanceClassifier(monotone_constraints=signs, n_seeds=1),
-        standardisation=standardisation,
-        min_cohort_size=15,
+        tuner=Tuner((trees,)),
         with_attributions=True,
     )
     table = sign_agreement(

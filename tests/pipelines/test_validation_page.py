@@ -50,11 +50,16 @@ def test_a_run_gives_the_same_bytes_twice_and_every_image_is_an_artifact(
     assert len(linked) > 10
     assert len(set(linked)) == len(linked)
     client = mlflow.MlflowClient()
-    artifacts = {file.path for file in client.list_artifacts(demo_run.training.run_id, "figures")}
+    artifacts = {
+        file.path
+        for folder in ("figures", "shap")
+        for file in client.list_artifacts(demo_run.training.run_id, folder)
+    }
+    named = re.findall(r"\(artifact `([^`]+)` of the run\)", text)
+    assert [Path(artifact).name for artifact in named] == [Path(link).name for link in linked]
+    assert set(named) <= artifacts
     for link in linked:
         assert (tmp_path / "one" / link).is_file()
-        assert f"figures/{Path(link).name}" in artifacts
-        assert f"`figures/{Path(link).name}` of the run" in text
 
 
 def test_the_page_of_the_run_is_the_page_that_report_writes(record: RunRecord) -> None:
