@@ -136,11 +136,22 @@ def doubled_midranks(
         ordered = np.sort(values[row, background])
         ordered = ordered[: ordered.size - int(np.isnan(ordered).sum())]
         ranked = values[row, genes]
-        below = np.searchsorted(ordered, ranked, side="left")
-        not_above = np.searchsorted(ordered, ranked, side="right")
-        ranks[row] = np.where(np.isnan(ranked), np.nan, below + not_above)
+        ranks[row] = np.where(np.isnan(ranked), np.nan, _below_and_not_above(ordered, ranked))
         sizes[row] = ordered.size
     return ranks, sizes
+
+
+def _below_and_not_above(
+    ordered: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Return how many of the ordered lie below each value, plus how many not above it."""
+    order = np.argsort(values)
+    rising = values[order]  # in rising order the search finds its place from the one before
+    both = np.searchsorted(ordered, rising, side="left")
+    both += np.searchsorted(ordered, rising, side="right")
+    counts = np.empty_like(both)
+    counts[order] = both
+    return counts
 
 
 def _sparse_midranks(
@@ -162,9 +173,8 @@ def _sparse_midranks(
         unexpressed = background.size - ordered.size
         ranks[row] = unexpressed
         ranked = column[found] >= 0
-        below = np.searchsorted(ordered, data[ranked], side="left")
-        not_above = np.searchsorted(ordered, data[ranked], side="right")
-        ranks[row, column[found[ranked]]] = 2 * unexpressed + below + not_above
+        counts = _below_and_not_above(ordered, data[ranked])
+        ranks[row, column[found[ranked]]] = 2 * unexpressed + counts
     return ranks, np.full(n_samples, float(background.size))
 
 

@@ -83,8 +83,11 @@ def calibration_estimates(
     estimates["ece_floor"] = ece_floor(probability, n_simulations=n_resamples, seed=seed)
     for cohort in sorted(usable["cohort"].unique()):
         rows = (usable["cohort"] == cohort).to_numpy()
-        for name, values in _figures(usable[rows], weights[:, rows]).items():
-            estimates[f"{cohort}.{name}"] = read_estimate(values)
+        own = dict(_figures(usable[rows], weights[:, rows]))
+        own["ece"] = expected_calibration_error(y[rows], probability[rows], weights[:, rows])
+        estimates |= {f"{cohort}.{name}": read_estimate(values) for name, values in own.items()}
+        floor = ece_floor(probability[rows], n_simulations=n_resamples, seed=seed)
+        estimates[f"{cohort}.ece_floor"] = floor
     return estimates
 
 

@@ -35,7 +35,8 @@ class TrainedPart:
     calibration
         The calibrator chosen and fitted on those scores.
     sets
-        Class-conditional conformal sets, fitted on those scores.
+        Class-conditional conformal sets, fitted on those scores. The candidate was chosen by the
+        same scores, so coverage holds nearly, not exactly; it is measured on cohorts held out.
     prior
         Share of resistant samples.
     """
@@ -125,6 +126,10 @@ class Learner:
     def with_labels_shuffled(self, rng: np.random.Generator) -> "Learner":
         """Return a learner of the same features whose labels are permuted within cohorts."""
         return replace(self, samples=shuffle_labels(self.samples, rng=rng), _scores={})
+
+    def with_features(self, features: pd.DataFrame) -> "Learner":
+        """Return a learner of the same samples on these features, whatever part they train on."""
+        return replace(self, features_of=lambda cohorts: features, _tables={}, _scores={})
 
     def inner_scores(self, candidate: Candidate, train: NDArray[np.intp]) -> "pd.Series[float]":
         """Return scores of the training part's labelled samples, each by an inner model."""

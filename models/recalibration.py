@@ -12,7 +12,7 @@ from models.calibration import Calibrator, ShiftedCalibrator, fit_intercept
 from models.resistance_model import ResistanceModel
 from models.splits import grouped_splits, patient_keys
 
-__all__ = ["LEAST_SAMPLES", "Recalibration", "recalibrate", "recalibration_of"]
+__all__ = ["LEAST_SAMPLES", "Recalibration", "base_rate_of", "recalibrate", "recalibration_of"]
 
 LEAST_SAMPLES = 20
 """Fewest labelled samples that a response rate is learned from."""
@@ -22,12 +22,13 @@ _MOST_FOLDS = 10
 
 @dataclass(frozen=True)
 class Recalibration:
-    """A model whose intercept is that of a cohort, and what the cohort's own patients say of it.
+    """A model with intercept and base rate of a cohort, and what the cohort's patients say of it.
 
     Attributes
     ----------
     model
-        The model with the shifted calibrator; nothing else in it changed, its facts say so.
+        The model with the shifted calibrator and the cohort's base rate as threshold; nothing
+        else in it changed, its facts say so.
     standardisation
         The arm that was recalibrated.
     delta
@@ -37,8 +38,8 @@ class Recalibration:
     n_folds
         Of the cross-fitting.
     cross_fitted
-        Index as the samples': ``probability`` by a shift, and ``prior`` as the share of resistant
-        samples, both fitted without the sample's patient.
+        Index as the samples': ``probability`` by a shift, and ``prior``, the base rate, both
+        fitted without the sample's patient.
     """
 
     model: ResistanceModel
@@ -49,6 +50,11 @@ class Recalibration:
     n_folds: int
     cross_fitted: pd.DataFrame
 
+    @property
+    def base_rate(self) -> float:
+        """The cohort's share of resistant samples, smoothed: the arm's threshold from now on."""
+        return self.model.arm(self.standardisation).threshold
+
 
 def recalibrate(
     model: ResistanceModel,
@@ -58,7 +64,7 @@ def recalibrate(
     source: Mapping[str, str],
     seed: int = 0,
 ) -> Recalibration:
-    """Return the model with one arm's intercept fitted to a cohort's labelled samples.
+    """Return the model with one arm's intercept and base rate those of a cohort's labelled samples.
 
     Probabilities move; their order, and the prediction sets, which depend on the uncalibrated
     log-odds alone, stay. What the shift is worth is told by folds grouped by patient and
@@ -66,6 +72,9 @@ def recalibrate(
     probability comes from a shift fitted on the other folds. Leaving out one sample at a time
     would not do: without a resistant sample the rate is lower, so that label and shift would run
     against each other.
+
+    The base rate is the mean of the targets that the shift was fitted to (Platt's), and so the mean
+    probability of the recalibrated samples.
 
     Parameters
     ----------
@@ -96,16 +105,19 @@ def recalibrate(
         known, held = labelled.iloc[split.train], labelled.iloc[split.test]
         shifted = _fit(arm.calibrator, known)
         cross_fitted.iloc[split.test, 0] = shifted.predict(held["log_odds"].to_numpy(float))
-        cross_fitted.iloc[split.test, 1] = (known["resistant"].sum() + 1) / (len(known) + 2)
+        cross_fitted.iloc[split.test, 1] = _base_rate(shifted, known)
     resistant = int(labelled["resistant"].sum())
+    base_rate = _base_rate(fitted, labelled)
     done = {
         **source,
         "standardisation": standardisation,
         "delta": delta,
         "n": len(labelled),
         "n_resistant": resistant,
+        "base_rate": base_rate,
     }
-    arms = {**model.arms, standardisation: replace(arm, calibrator=fitted)}
+    moved = replace(arm, calibrator=fitted, threshold=base_rate)
+    arms = {**model.arms, standardisation: moved}
     changed = replace(model, arms=arms, facts=_facts(model, done))
     return Recalibration(
         changed, standardisation, delta, len(labelled), resistant, n_folds, cross_fitted
@@ -123,9 +135,22 @@ def recalibration_of(
     )
 
 
+def base_rate_of(model: ResistanceModel, *, standardisation: Standardisation) -> str:
+    """Return whose share of resistant samples an arm's threshold is: ``training``, or a cohort."""
+    for done in reversed(model.facts.get("recalibrations", ())):
+        if done["standardisation"] == standardisation and "base_rate" in done:
+            return f"cohort '{done['cohort']}'"
+    return "training"
+
+
 def _fit(calibrator: Calibrator, samples: pd.DataFrame) -> ShiftedCalibrator:
     log_odds, y = samples["log_odds"].to_numpy(float), samples["resistant"].to_numpy(float)
     return fit_intercept(calibrator, log_odds, y)
+
+
+def _base_rate(fitted: ShiftedCalibrator, samples: pd.DataFrame) -> float:
+    """Return the mean probability, by the shift, of the samples that the shift was fitted on."""
+    return float(fitted.predict(samples["log_odds"].to_numpy(float)).mean())
 
 
 def _shift_of(calibrator: Calibrator) -> float:

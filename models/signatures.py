@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -147,7 +148,7 @@ class SignatureClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     calibrator_
-        The fitted logistic curve.
+        The fitted logistic curve; None where no training sample of either class has the score.
     classes_
         0 (responsive), 1 (resistant).
     """
@@ -167,17 +168,23 @@ class SignatureClassifier(ClassifierMixin, BaseEstimator):
         scores = X[self.signature].to_numpy(dtype=float)
         labels = np.asarray(y, dtype=float)
         measured = np.isfinite(scores)
-        self.calibrator_ = PlattCalibrator().fit(scores[measured], labels[measured])
+        both = np.unique(labels[measured]).size == 2
+        self.calibrator_ = (
+            PlattCalibrator().fit(scores[measured], labels[measured]) if both else None
+        )
         self.classes_ = np.array([0, 1])
         return self
 
     def decision_function(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the log-odds of resistance (n_samples,)."""
+        """Return the log-odds of resistance (n_samples,); NaN where the score was not measured."""
         check_is_fitted(self)
-        return self.calibrator_.calibrated_log_odds(X[self.signature].to_numpy(dtype=float))
+        scores = X[self.signature].to_numpy(dtype=float)
+        if self.calibrator_ is None:
+            return np.full(scores.size, np.nan)
+        return np.asarray(self.calibrator_.calibrated_log_odds(scores))
 
     def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return probabilities (n_samples, 2); column 1 is resistant."""
         check_is_fitted(self)
-        positive = self.calibrator_.predict(X[self.signature].to_numpy(dtype=float))
+        positive = expit(self.decision_function(X))
         return np.column_stack([1.0 - positive, positive])

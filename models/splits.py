@@ -59,14 +59,23 @@ def leave_one_cohort_out_splits(samples: pd.DataFrame) -> list[Split]:
 def leave_one_tumour_type_out_splits(samples: pd.DataFrame) -> list[Split]:
     """Return one split per tumour type (``cancer_type``), empty with fewer than two types.
 
-    Types whose absence leaves a training part with one class are left out of the splits.
+    Types whose absence leaves a training part in which nothing can be chosen or calibrated are
+    left out of the splits.
     """
     types = samples["cancer_type"].fillna("unstated").astype(str)
     if types.nunique() < 2:
         return []
     splits = _leave_one_out(types, what="cancer_type")
-    labels = samples["resistant"].to_numpy(dtype=float)
-    return [split for split in splits if {0.0, 1.0} <= set(labels[split.train])]
+    return [split for split in splits if _can_be_trained_on(samples, split.train)]
+
+
+def _can_be_trained_on(samples: pd.DataFrame, train: NDArray[np.intp]) -> bool:
+    if not {0.0, 1.0} <= set(samples["resistant"].to_numpy(dtype=float)[train]):
+        return False
+    try:
+        return bool(inner_splits(samples, train))
+    except CohortError:
+        return False
 
 
 def _leave_one_out(names: "pd.Series[str]", *, what: str) -> list[Split]:

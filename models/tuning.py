@@ -132,6 +132,9 @@ class Tuner:
 
         while self._goes_on(study):
             if self._searches:
+                untried = self._untried(study)
+                if untried:  # each is met once before any is searched further
+                    study.enqueue_trial({"candidate": untried[0].name}, skip_if_exists=True)
                 study.optimize(objective, n_trials=1)
             else:
                 self._try_next(study, measure)
@@ -147,14 +150,18 @@ class Tuner:
         budget = self.trials if self._searches else min(self.trials, len(self.candidates))
         return done == 0 or (done < budget and time.monotonic() < self.deadline)
 
+    def _untried(self, study: Any) -> list[Candidate]:
+        """Return the candidates without a finished trial, in the order written down."""
+        tried = {trial.params["candidate"] for trial in _finished(study)}
+        return [candidate for candidate in self.candidates if candidate.name not in tried]
+
     def _try_next(
         self, study: Any, measure: Callable[[Candidate], tuple[float, list[float]]]
     ) -> None:
         """Add the trial of the first candidate without one: only finished trials are stored."""
         import optuna
 
-        tried = {trial.params["candidate"] for trial in _finished(study)}
-        candidate = next(one for one in self.candidates if one.name not in tried)
+        candidate = self._untried(study)[0]
         value, scores = measure(candidate)
         names = optuna.distributions.CategoricalDistribution([c.name for c in self.candidates])
         trial = optuna.trial.create_trial(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.console import ERROR, OUT, say, user_errors
@@ -63,7 +64,7 @@ def evaluate(
         bool,
         typer.Option(
             "--recalibrate",
-            help="Move the intercept to this cohort's response rate; saves a model version.",
+            help="Move intercept and base rate to this cohort's; saves a model version.",
         ),
     ] = False,
     register: Annotated[
@@ -107,9 +108,10 @@ def evaluate(
     _print_evaluation(found)
     if registered is not None and found.recalibration is not None:
         say(
-            f"recalibrated by {found.recalibration.delta:+.3f} in log-odds; its figures above are "
-            f"cross-fitted. Ranking and prediction sets stay.\nmodel {registered.uri} (no alias "
-            f"moved), run {registered.run_id}"
+            f"recalibrated by {found.recalibration.delta:+.3f} in log-odds, base rate "
+            f"{found.recalibration.base_rate:.3f} from {found.scored.threshold:.3f}; its figures "
+            "above are cross-fitted. Ranking and prediction sets stay.\n"
+            f"model {registered.uri} (no alias moved), run {registered.run_id}"
         )
     for written in (*found.tables(), "predictions"):
         say(f"  {output / written}.csv")
@@ -194,5 +196,8 @@ def _print_evaluation(found: "Evaluation") -> None:
     for name, texts in figure_rows(found):
         if name in _SHOWN:
             table.add_row(name, *texts)
-    table.caption = "95% intervals, patients resampled; base rate: of training"
+    base_rate = f"base rate: of {found.base_rate_of}"
+    if found.recalibration is not None:
+        base_rate += "; recalibrated: of this cohort, cross-fitted"
+    table.caption = escape(f"95% intervals, patients resampled; {base_rate}")
     OUT.print(table)

@@ -57,6 +57,7 @@ class Dataset:
     min_coverage: float
     setting: str
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
+    _transformers: dict[tuple[str, ...], MarkerFeatures] = field(default_factory=dict, repr=False)
 
     def of(self, names: Sequence[str]) -> "Dataset":
         """Return the data set of some of the cohorts."""
@@ -66,6 +67,7 @@ class Dataset:
             cohorts={name: self.cohorts[name] for name in names},
             samples=self.samples[kept],
             _features={},
+            _transformers={},
         )
 
     def without(self, names: Sequence[str]) -> "Dataset":
@@ -90,15 +92,19 @@ class Dataset:
             cohorts={name: adata for name, adata in cohorts.items() if adata.n_obs},
             samples=self.samples[kept],
             _features={},
+            _transformers={},
         )
 
     def transformer(self, training: Sequence[str]) -> MarkerFeatures:
         """Return marker features whose background is the genes that the cohorts share."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Observation names are not unique")
-            shared = ad.concat([self.cohorts[name] for name in training], join="inner")
-        features = MarkerFeatures(self.catalogue, self.min_coverage, setting=self.setting)
-        return features.fit(shared)
+        key = tuple(training)
+        if key not in self._transformers:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Observation names are not unique")
+                shared = ad.concat([self.cohorts[name] for name in key], join="inner")
+            features = MarkerFeatures(self.catalogue, self.min_coverage, setting=self.setting)
+            self._transformers[key] = features.fit(shared)
+        return self._transformers[key]
 
     def features(self, training: Sequence[str]) -> pd.DataFrame:
         """Return unstandardised features of all samples, background from ``training`` alone."""

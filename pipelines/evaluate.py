@@ -9,12 +9,18 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from features.errors import CohortError, ConfigError
+from features.errors import CohortError, ConfigError, ModelError
 from features.reference import Standardisation
 from models.calibration_metrics import reliability_table
 from models.conformal import LABELS
 from models.decision import decision_curve
-from models.recalibration import Recalibration, recalibrate, recalibration_of
+from models.recalibration import (
+    LEAST_SAMPLES,
+    Recalibration,
+    base_rate_of,
+    recalibrate,
+    recalibration_of,
+)
 from models.resistance_model import ResistanceModel
 from models.survival import kaplan_meier_curves, survival_table
 from models.survival_patients import Endpoint
@@ -46,12 +52,16 @@ class Evaluation:
         The scored cohort.
     samples
         One row a sample of the cohort: its prediction with ``log_odds`` (uncalibrated), label,
-        survival and ``prior``, the share of resistant samples in training.
+        survival and ``prior``, the model's base rate.
+    base_rate_of
+        Whose share of resistant samples the model's base rate is: ``training``, or the cohort that
+        it was recalibrated to.
     figures
         ``what, group, value, low, high, n``: 95% intervals, patients resampled.
     reliability, decision_curve, thresholds
         Tables of :mod:`models.calibration_metrics` and :mod:`models.decision`, with ``group``;
-        the last also with ``rule``.
+        the last also with ``rule``. Of the group ``recalibrated`` the base rate is this cohort's,
+        cross-fitted.
     survival, kaplan_meier
         Endpoint → table and curves of :mod:`models.survival`, where survival is known.
     recalibration
@@ -62,6 +72,7 @@ class Evaluation:
 
     scored: ScoredCohort
     samples: pd.DataFrame
+    base_rate_of: str
     figures: pd.DataFrame
     reliability: pd.DataFrame
     decision_curve: pd.DataFrame
@@ -134,8 +145,8 @@ def evaluate_cohort(
     recalibrating
         Also recalibrate the model to the cohort's response rate, on the samples in scope. The
         figures of the group ``recalibrated`` are cross-fitted: no sample's probability comes from
-        a shift that its patient entered, and their skill is against the cohort's own share of
-        resistant samples, learned alike.
+        a shift that its patient entered, and their base rate (of the Brier skill, and the
+        threshold of calls) is the cohort's own share of resistant samples, learned alike.
     n_resamples, seed
         Of the bootstrap over patients.
 
@@ -153,7 +164,7 @@ def evaluate_cohort(
     samples = _samples(model, scored)
     in_scope = samples[samples["call"] != "out_of_scope"]
     groups = {ALL: samples, IN_SCOPE: in_scope}
-    recalibration = _recalibration(model, scored, in_scope) if recalibrating else None
+    recalibration = _recalibration(model, scored, samples) if recalibrating else None
     if recalibration is not None:
         groups[RECALIBRATED] = in_scope.loc[recalibration.cross_fitted.index].assign(
             **recalibration.cross_fitted
@@ -174,6 +185,7 @@ def evaluate_cohort(
     return Evaluation(
         scored,
         samples,
+        base_rate_of(model, standardisation=_standardisation(scored)),
         pd.concat(figures).sort_values("group", key=lambda g: g.map(order), kind="stable"),
         _by_group({name: reliability_table(frame) for name, frame in groups.items()}),
         _by_group(
@@ -215,17 +227,27 @@ def _standardisation(scored: ScoredCohort) -> Standardisation:
 
 
 def _recalibration(
-    model: ResistanceModel, scored: ScoredCohort, in_scope: pd.DataFrame
+    model: ResistanceModel, scored: ScoredCohort, samples: pd.DataFrame
 ) -> Recalibration:
+    """Return the model recalibrated on the samples in scope; refuse where those are too few."""
     if scored.in_sample:
         raise ConfigError(
             f"--recalibrate on cohort '{scored.cohort.name}', which the model was trained on: its "
             "predictions there fit too well to learn a response rate from; name a cohort with "
             "other samples"
         )
+    labelled = samples.dropna(subset=["resistant"])
+    usable = labelled[labelled["call"] != "out_of_scope"]
+    if len(usable) < min(LEAST_SAMPLES, len(labelled)):
+        raise ModelError(
+            f"{len(usable)} of {len(labelled)} labelled samples are in scope of the model, cohort "
+            f"'{scored.cohort.name}'; at least {LEAST_SAMPLES} are needed to recalibrate on: leave "
+            "out --recalibrate, and call_reason in predictions.csv tells why the others are not; "
+            "or add labelled samples that are in scope"
+        )
     return recalibrate(
         model,
-        in_scope,
+        usable,
         standardisation=_standardisation(scored),
         source={
             "cohort": scored.cohort.name,

@@ -31,6 +31,7 @@ __all__ = [
 ALL, IN_SCOPE, RECALIBRATED = "all", "in_scope", "recalibrated"
 """Groups of figures: all samples; without those out of scope; the latter, recalibrated."""
 _COLUMNS = ["what", "group", "value", "low", "high", "n"]
+_CALL_COLUMNS = ["rule", "threshold", "figure", "value", "low", "high", "n"]
 
 Noise = Mapping[str, int]
 """``n_resamples`` and ``seed`` of the bootstrap over patients."""
@@ -113,28 +114,49 @@ def call_figures(
 ) -> pd.DataFrame:
     """Return PPV, NPV, sensitivity and specificity of the rules a reader may call by.
 
-    ``base_rate``: resistant from the training share of resistant samples on. ``set_resistant``:
-    resistant where the prediction set holds resistant alone. ``set_responsive``: responsive where
-    it holds responsive alone, resistant elsewhere, so that NPV and specificity are those of the
-    calls responsive. A recalibration leaves the sets, so its group has the first rule alone.
+    ``base_rate``: resistant from the model's base rate on. ``set_resistant``: resistant where the
+    prediction set holds resistant alone. ``set_responsive``: responsive where it holds responsive
+    alone, resistant elsewhere, so that NPV and specificity are those of the calls responsive. A
+    recalibration leaves the sets, so its group has the first rule alone; its base rate is the
+    cohort's, which differs from sample to sample, being cross-fitted as the probabilities are.
+
+    Parameters
+    ----------
+    samples
+        As of :func:`group_figures`.
+    group
+        Name of the group.
+    threshold
+        The model's base rate; of ``recalibrated`` each sample's ``prior`` takes its place.
+    noise
+        Of the bootstrap.
 
     Returns
     -------
     table
-        ``rule, threshold, figure, value, low, high, n``.
+        ``rule, threshold, figure, value, low, high, n``; ``threshold`` is the mean where samples
+        differ in it, NaN for the sets.
     """
+    if group == RECALIBRATED:
+        found = _figures_of_calls(samples, samples["probability"] >= samples["prior"], noise)
+        return found.assign(rule="base_rate", threshold=samples["prior"].mean())[_CALL_COLUMNS]
     alone = {
         "set_resistant": samples["in_resistant"] & ~samples["in_responsive"],
         "set_responsive": ~(samples["in_responsive"] & ~samples["in_resistant"]),
     }
     at_rate = threshold_figures(samples, thresholds=[threshold], **noise)
     tables = [at_rate.assign(rule="base_rate")]
-    for rule, called in alone.items() if group != RECALIBRATED else ():
-        as_called = samples.assign(probability=called.astype(float))
-        found = threshold_figures(as_called, thresholds=[0.5], **noise)
+    for rule, called in alone.items():
+        found = _figures_of_calls(samples, called, noise)
         tables.append(found.assign(rule=rule, threshold=np.nan))
-    table = pd.concat(tables, ignore_index=True)
-    return table[["rule", "threshold", "figure", "value", "low", "high", "n"]]
+    return pd.concat(tables, ignore_index=True)[_CALL_COLUMNS]
+
+
+def _figures_of_calls(
+    samples: pd.DataFrame, called: "pd.Series[bool]", noise: Noise
+) -> pd.DataFrame:
+    as_called = samples.assign(probability=called.astype(float))
+    return threshold_figures(as_called, thresholds=[0.5], **noise)
 
 
 def survival_figures(table: pd.DataFrame, *, endpoint: Endpoint, group: str) -> pd.DataFrame:

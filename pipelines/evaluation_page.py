@@ -51,7 +51,7 @@ _FIGURES = {
     "os.events": "OS: events",
 }
 _RULES = {
-    "base_rate": "probability at least the base rate",
+    "base_rate": "probability at least the base rate of",
     "set_resistant": "set of resistant alone",
     "set_responsive": "no set of responsive alone",
 }
@@ -101,6 +101,7 @@ def render_evaluation(
         standardisation=samples["standardisation"].iloc[0],
         calibration=samples["calibration_method"].iloc[0],
         base_rate=scored.threshold,
+        base_rate_of=evaluation.base_rate_of,
         coverage=loaded.model.arm(samples["standardisation"].iloc[0]).sets.coverage,
         n_samples=len(samples),
         n_labelled=int(samples["resistant"].notna().sum()),
@@ -109,7 +110,7 @@ def render_evaluation(
         notes=scored.notes,
         groups=[GROUP_NAMES[group] for group in evaluation.groups],
         rows=figure_rows(evaluation),
-        thresholds=_threshold_rows(evaluation.thresholds),
+        thresholds=_threshold_rows(evaluation),
         reliability=_reliability_rows(evaluation.reliability),
         recalibration=evaluation.recalibration,
         registered=registered,
@@ -118,14 +119,17 @@ def render_evaluation(
     )
 
 
-def _threshold_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _threshold_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = []
-    for (group, rule), part in table.groupby(["group", "rule"], sort=False):
+    for (group, rule), part in evaluation.thresholds.groupby(["group", "rule"], sort=False):
         texts = part.set_index("figure").apply(interval, axis=1)
-        threshold = part["threshold"].iloc[0]
-        at = f" ({threshold:.3f})" if np.isfinite(threshold) else ""
         shares = [str(texts[name]) for name in _SHARES]
-        name = f"{_RULES[str(rule)]}{at}"
+        name = _RULES[str(rule)]
+        if rule == "base_rate":
+            threshold = part["threshold"].iloc[0]
+            own = group == RECALIBRATED
+            name += " this cohort, cross-fitted (mean " if own else f" {evaluation.base_rate_of} ("
+            name += f"{threshold:.3f})"
         rows.append({"rule": name, "group": GROUP_NAMES[str(group)], "shares": shares})
     return rows
 

@@ -104,7 +104,8 @@ def _clinical(
     Samples of which no covariate is known get no score from the clinical model.
     """
     clinical = clinical_features(plan.samples)
-    known = clinical.columns[clinical.notna().any()]
+    labelled = plan.samples["resistant"].notna().to_numpy()
+    known = clinical.columns[clinical[labelled].notna().any()]
     if known.empty:
         return {}
     clinical = clinical[known]

@@ -51,6 +51,7 @@ class TrainedExperiment:
     signs: pd.DataFrame
     shift: pd.DataFrame
     drift: pd.DataFrame
+    minutes: float
     tags: Mapping[str, str]
 
     @property
@@ -106,15 +107,17 @@ def log_run(trained: TrainedExperiment) -> TrainingResult:
             mechanisms=trained.model.catalogue.mechanisms,
         )
         metrics = _metrics(trained)
-        version = register_model(trained.model, name=name)
-        for cohort in trained.dataset.cohorts:
-            _log_held_out(trained, cohort)
-        for scored in trained.extra:
-            metrics |= _log_scored(trained, scored, version)
         mlflow.log_metrics(metrics)
         describe_run(run_description(trained.dataset.samples, comparison))
         page = validation_page(read_run(run_id))
         mlflow.log_text(page, "validation.md")
+        version = register_model(trained.model, name=name)
+        for cohort in trained.dataset.cohorts:
+            _log_held_out(trained, cohort)
+        for scored in trained.extra:
+            found = _log_scored(trained, scored, version)
+            mlflow.log_metrics(found)
+            metrics |= found
     move_alias(name, alias=config.model.alias, version=version)
     importance = {
         arm: validation.loco.attributions.values.abs().mean()
@@ -154,14 +157,17 @@ def _log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
         suffix = ARM_SUFFIX[arm]
         predictions = {
             "loco": validation.loco.predictions,
-            "nested": validation.nested_mean,
+            "nested": validation.nested.predictions,
             **{f"baseline.{name}": frame for name, frame in validation.peers.items()},
         }
-        tables = {**validation.tables, "folds": validation.loco.folds}
-        tables |= {"folds_nested": validation.nested.folds, "trials": validation.loco.trials}
+        schemes = {"loco": validation.loco, "nested": validation.nested}
         if validation.tumour_type is not None:
+            schemes["tumour_type"] = validation.tumour_type
             predictions["tumour_type"] = validation.tumour_type.predictions
-            tables["folds_tumour_type"] = validation.tumour_type.folds
+        tables = dict(validation.tables)
+        for what in ("folds", "trials"):
+            parts = [getattr(found, what).assign(scheme=name) for name, found in schemes.items()]
+            tables[what] = pd.concat(parts, ignore_index=True)
         for name, frame in predictions.items():
             log_table(frame.rename_axis("sample"), f"predictions/{name}{suffix}.parquet")
         for name, frame in tables.items():
@@ -179,6 +185,7 @@ def _metrics(trained: TrainedExperiment) -> dict[str, float]:
     metrics = {
         "samples.labelled": float(dataset.samples["resistant"].notna().sum()),
         "samples.left_out_by_timepoint": float(left_out),
+        "minutes.validation": trained.minutes,
     }
     verdicts = trained.signs["verdict"].value_counts()
     for outcome in ("agrees", "opposes", "unclear"):

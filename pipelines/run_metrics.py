@@ -8,7 +8,7 @@ from pipelines.validate import ARM_SUFFIX, Validation
 
 __all__ = ["shift_metrics", "validation_metrics"]
 
-_DIFFERENCE = "mean"
+_DIFFERENCES = {"mean": "difference", "within_cohort_pairs": "difference_pairs"}
 _POOLED = "pooled"
 
 
@@ -16,8 +16,9 @@ def validation_metrics(validation: Validation, *, arm: Standardisation) -> dict[
     """Return every figure of one standardisation: ``loco.auroc``, ``baseline.impres.loco.brier``.
 
     Calibration (``loco.calibration_slope``), coverage (``loco.coverage.resistant``), the gain of
-    abstention (``loco.most_certain.brier``), differences to peers (``loco.difference.gep_18``)
-    and the permutation null (``loco.null_auroc``) stand beside ``loco.auroc``.
+    abstention (``loco.most_certain.brier``), differences to peers (``loco.difference.gep_18``,
+    over pairs within cohorts ``loco.difference_pairs.gep_18``) and the permutation null
+    (``loco.null_auroc``) stand beside ``loco.auroc``.
     """
     metrics: dict[str, float] = {}
     for prefix, estimates in validation.estimates.items():
@@ -33,10 +34,11 @@ def validation_metrics(validation: Validation, *, arm: Standardisation) -> dict[
             metrics[f"{prefix}.two_label_share"] = float(row["two_label"])
     metrics |= _named(tables["most_certain"], f"{prefix}.most_certain")
     differences = tables["differences"]
-    means = differences[differences["cohort"] == _DIFFERENCE].rename(
-        columns={"peer": "name", "difference": "value"}
-    )
-    metrics |= _named(means, f"{prefix}.difference")
+    for pooled, suffix in _DIFFERENCES.items():
+        found = differences[differences["cohort"] == pooled].rename(
+            columns={"peer": "name", "difference": "value"}
+        )
+        metrics |= _named(found, f"{prefix}.{suffix}")
     if "null" in tables:
         null = tables["null"]["auroc"]
         metrics[f"{prefix}.null_auroc"] = float(null.mean())

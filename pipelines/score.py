@@ -330,7 +330,8 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if in_sample:
-        what = f"{len(known)} samples of this cohort" if known else "this cohort"
+        count = "1 sample" if len(known) == 1 else f"{len(known)} samples"
+        what = f"{count} of this cohort" if known else "this cohort"
         which = f" ({examples(known)})" if known else ""
         notes.append(
             f"the model was trained on {what}{which}: its predictions fit too well and say nothing "

@@ -15,6 +15,7 @@ from models.tuning import SearchRange, Tuner
 from pipelines.config import ExperimentConfig
 from pipelines.config_tuning import CandidateConfig, RangeConfig
 from pipelines.ingest import file_hash
+from pipelines.provenance import library_requirements
 
 __all__ = ["candidates_of", "make_builder", "make_tuner", "tuning_key"]
 
@@ -115,8 +116,14 @@ def make_tuner(config: ExperimentConfig, *, storage: Path | None, key: str) -> T
     return tuner
 
 
-def tuning_key(config: ExperimentConfig, *, samples: pd.DataFrame, features: pd.DataFrame) -> str:
-    """Return a hash of all that decides a trial: samples, folds, features, candidates, code."""
+def tuning_key(
+    config: ExperimentConfig,
+    *,
+    samples: pd.DataFrame,
+    features: pd.DataFrame,
+    catalogue: Catalogue,
+) -> str:
+    """Return a hash of all that decides a trial: data, folds, candidates, catalogue, code."""
     used = samples[["cohort", "patient_id", "resistant", "cancer_type"]]
     hashed = [pd.util.hash_pandas_object(table).to_numpy().tobytes() for table in (used, features)]
     settings: Mapping[str, Any] = {
@@ -126,6 +133,9 @@ def tuning_key(config: ExperimentConfig, *, samples: pd.DataFrame, features: pd.
         "n_splits": config.validation.n_splits,
         "seed": config.seed,
         "features": list(features.columns),
+        "setting": config.setting,
+        "catalogue": catalogue.content_hash(),
+        "libraries": library_requirements(),
         "code": [
             file_hash(file)
             for folder in ("features", "models")

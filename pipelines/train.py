@@ -1,6 +1,7 @@
 """Train: cohorts → features → validated, explained, calibrated, tracked, registered model."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from pipelines.score import too_little
 from pipelines.selection import make_tuner, tuning_key
 from pipelines.shift import drift_of_held_out, held_out_shift, probe_shift
 from pipelines.tracking import default_store, trials_file
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation, validate
+from pipelines.validate import ARM_SUFFIX, ARMS, Validation, measure_null, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
 
@@ -138,6 +139,7 @@ def train(
     ConfigError, CohortError
         Something in the configuration or the files is wrong; nothing is logged then.
     """
+    begun = time.monotonic()
     catalogue = configured_catalogue(config, config_file=config_file)
     progress("reading cohorts")
     ingested, extra, probes = _ingest_all(config, config_file, catalogue)
@@ -159,7 +161,7 @@ def train(
     tuner = make_tuner(
         config,
         storage=trials_file(store, project=project_folder(config_file)),
-        key=tuning_key(config, samples=dataset.samples, features=features),
+        key=tuning_key(config, samples=dataset.samples, features=features, catalogue=catalogue),
     )
     trained = {
         arm: _train_arm(
@@ -168,9 +170,16 @@ def train(
             config=config,
             standardisation=arm,
             tuner=tuner,
+            everyone=dataset,
             progress=progress,
         )
         for arm, (part, plan) in parts.items()
+    }
+    # After all that the tuning's budget is for: the null has no share in it.
+    minutes = (time.monotonic() - begun) / 60
+    nulls = {
+        arm: measure_null(found.validation, config=config, tuner=tuner, progress=progress)
+        for arm, found in trained.items()
     }
     progress("fitting the final model")
     tags = code_versions() | _catalogue_facts(catalogue) | {"data_hash": files_hash(ingested)}
@@ -194,11 +203,14 @@ def train(
             dataset=dataset,
             ingested=ingested,
             extra=extra,
-            validations={arm: found.validation for arm, found in trained.items()},
+            validations={
+                arm: found.validation.with_tables(nulls[arm]) for arm, found in trained.items()
+            },
             model=model,
             signs=signs,
             shift=shift,
             drift=drift_of_held_out(dataset),
+            minutes=minutes,
             tags=tags,
         )
     )
@@ -239,8 +251,13 @@ def _train_arm(
     config: ExperimentConfig,
     standardisation: Standardisation,
     tuner: Tuner,
+    everyone: Dataset,
     progress: Progress,
 ) -> _TrainedArm:
+    """Return how the planned samples validate, and the final parts fitted on all of them.
+
+    The final parts take the features of ``everyone``, whose background the model serves.
+    """
     validation = validate(
         dataset,
         plan,
@@ -250,8 +267,12 @@ def _train_arm(
         progress=progress,
     )
     progress(f"{standardisation}-relative: the final choice")
-    everyone = np.arange(len(dataset.samples))
-    final = validation.learner.train(everyone, tuner=tuner, fold=f"{standardisation}/final")
+    served = everyone.features(list(everyone.cohorts)).loc[dataset.samples.index]
+    learner = validation.learner
+    if len(everyone.cohorts) > len(dataset.cohorts):
+        learner = learner.with_features(served)
+    positions = np.arange(len(dataset.samples))
+    final = learner.train(positions, tuner=tuner, fold=f"{standardisation}/final")
     return _TrainedArm(validation, final)
 
 

@@ -1,8 +1,9 @@
 """Validate an experiment: out-of-fold predictions of model and peers, with all their figures."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from features.reference import Standardisation
@@ -19,7 +20,7 @@ from pipelines.dataset import Dataset
 from pipelines.peers import predict_peers
 from pipelines.selection import make_builder
 
-__all__ = ["ARMS", "ARM_SUFFIX", "Validation", "make_learner", "validate"]
+__all__ = ["ARMS", "ARM_SUFFIX", "Validation", "make_learner", "measure_null", "validate"]
 
 ARMS: tuple[Standardisation, ...] = ("cohort", "reference")
 ARM_SUFFIX: Mapping[Standardisation, str] = {"cohort": "", "reference": "_reference"}
@@ -40,8 +41,8 @@ class Validation:
         Fits candidates on parts of the samples.
     loco, tumour_type, nested
         Leave-one-cohort-out, leave-one-tumour-type-out (None with one type) and repeated
-        patient-grouped folds (``predictions`` averaged over repeats); choice, calibration and
-        sets inside each split.
+        patient-grouped folds (a row a sample and repeat); choice, calibration and sets inside
+        each split.
     peers
         Name → leave-one-cohort-out predictions on the same samples.
     estimates
@@ -57,11 +58,14 @@ class Validation:
     loco: OutOfFold
     tumour_type: OutOfFold | None
     nested: OutOfFold
-    nested_mean: pd.DataFrame
     peers: Mapping[str, pd.DataFrame]
     estimates: Mapping[str, Mapping[str, Estimate]]
     sizes: Mapping[str, int]
     tables: Mapping[str, pd.DataFrame]
+
+    def with_tables(self, tables: Mapping[str, pd.DataFrame]) -> "Validation":
+        """Return the validation with further tables."""
+        return replace(self, tables={**self.tables, **tables})
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -113,11 +117,10 @@ def validate(
 
     loco, nested = predict("loco"), predict("nested")
     tumour_type = predict("tumour_type") if plan.schemes["tumour_type"] else None
-    nested_mean = _average_repeats(nested.predictions)
     progress(f"{standardisation}-relative: peers")
     peers = predict_peers(dataset, plan, config=config, standardisation=standardisation)
     suffix = ARM_SUFFIX[standardisation]
-    predictions = {f"loco{suffix}": loco.predictions, f"nested{suffix}": nested_mean}
+    predictions = {f"loco{suffix}": loco.predictions}
     if tumour_type is not None:
         predictions[f"tumour_type{suffix}"] = tumour_type.predictions
     predictions |= {f"baseline.{name}.loco{suffix}": frame for name, frame in peers.items()}
@@ -138,35 +141,64 @@ def validate(
             draws=config.validation.learning_curve,
             seed=config.seed,
         )
-    if config.validation.permutations:
-        tables["null"] = null_auroc(
-            learner,
-            plan,
-            tuner=replace(tuner, storage=None),
-            permutations=config.validation.permutations,
-            seed=config.seed,
-            remembered=tuner.remembered(f"{standardisation}/null"),
-            progress=lambda stage: progress(f"{standardisation}-relative: {stage}"),
-        )
     return Validation(
         plan=plan,
         learner=learner,
         loco=loco,
         tumour_type=tumour_type,
         nested=nested,
-        nested_mean=nested_mean,
         peers=peers,
-        estimates={name: evaluate_predictions(f, **noise) for name, f in predictions.items()},
-        sizes={
-            name: int((frame["score"].notna() & frame["resistant"].notna()).sum())
-            for name, frame in predictions.items()
-        },
+        estimates={name: evaluate_predictions(f, **noise) for name, f in predictions.items()}
+        | {f"nested{suffix}": _mean_of_repeats(nested.predictions, **noise)},
+        sizes={name: _scored(frame) for name, frame in predictions.items()}
+        | {f"nested{suffix}": _scored(nested.predictions) // config.validation.n_repeats},
         tables=tables,
     )
 
 
-def _average_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a sample: score and probability averaged over the repeats."""
-    grouped = predictions.groupby(level=0, sort=False)
-    first = grouped[["cohort", "patient_id", "resistant"]].first()
-    return first.join(grouped[["score", "probability", "prior"]].mean())
+def _scored(predictions: pd.DataFrame) -> int:
+    return int((predictions["score"].notna() & predictions["resistant"].notna()).sum())
+
+
+def measure_null(
+    validation: Validation,
+    *,
+    config: ExperimentConfig,
+    tuner: Tuner,
+    progress: Progress = lambda stage: None,
+) -> dict[str, pd.DataFrame]:
+    """Return the table ``null`` of the whole pipeline on shuffled labels; nothing if not asked.
+
+    Its budget is ``validation.permutations`` alone: each shuffle chooses as the true labels did.
+    """
+    if not config.validation.permutations:
+        return {}
+    arm = validation.learner.standardisation
+    table = null_auroc(
+        validation.learner,
+        validation.plan,
+        tuner=replace(tuner, storage=None, deadline=float("inf")),
+        permutations=config.validation.permutations,
+        seed=config.seed,
+        remembered=tuner.remembered(f"{arm}/null"),
+        progress=lambda stage: progress(f"{arm}-relative: {stage}"),
+    )
+    return {"null": table}
+
+
+def _mean_of_repeats(
+    predictions: pd.DataFrame, *, n_resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """Return the means over the repeats of their figures and intervals.
+
+    Scores averaged over repeats would be those of an ensemble, better than any one model.
+    """
+    repeats = predictions["split"].str.split(".").str[0]
+    found = [
+        evaluate_predictions(part, n_resamples=n_resamples, seed=seed)
+        for _, part in predictions.groupby(repeats.to_numpy(), sort=True)
+    ]
+    return {
+        name: Estimate(*np.mean([astuple(one[name]) for one in found], axis=0).tolist())
+        for name in found[0]
+    }

@@ -13,6 +13,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from features.errors import ConfigError
+from pipelines.criteria import judge
 from pipelines.files import replaced_when_done, write_text
 
 __all__ = ["RunRecord", "read_run", "validation_page", "write_validation_page"]
@@ -143,6 +144,7 @@ def validation_page(record: RunRecord) -> str:
         named=_named,
         shift=_shift_rows(record.table("shift")),
         cohorts=_cohort_rows(record),
+        criteria=_criteria(record),
     )
     return text.rstrip() + "\n"
 
@@ -163,7 +165,14 @@ def _named(table: pd.DataFrame, name: str) -> dict[str, Any]:
 def _shift_rows(shift: pd.DataFrame) -> list[dict[str, Any]]:
     """Return per set, and per held-out cohort, how many samples are out of scope and why."""
     rows = []
-    for (name, cohort), part in shift.groupby(["set", "cohort"], sort=False):
+    whole = shift.assign(cohort="")
+    both = pd.concat([whole[whole["set"] == name] for name in shift["set"].unique()])
+    several = shift.groupby("set")["cohort"].nunique()
+    split = shift[shift["set"].map(several) > 1]
+    for (name, cohort), part in [
+        *both.groupby(["set", "cohort"], sort=False),
+        *split.groupby(["set", "cohort"], sort=False),
+    ]:
         flagged = part[part["shift_score"] > 1]
         common = flagged["reason"].str.replace(r"[\d.]+%?", "…", regex=True).mode()
         rows.append(
@@ -179,6 +188,24 @@ def _shift_rows(shift: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def _criteria(record: RunRecord) -> list[dict[str, Any]]:
+    """Return each criterion with figure and verdict of both standardisations."""
+    coverage = float(record.config["validation"]["coverage"])
+    judged = [
+        judge(
+            record.metrics,
+            prefix=f"loco{suffix}",
+            shift=record.table("shift"),
+            coverage=coverage,
+        )
+        for suffix in _ARMS.values()
+    ]
+    return [
+        {"text": one.text, "cohort": one, "reference": other}
+        for one, other in zip(*judged, strict=True)
+    ]
+
+
 def _cohort_rows(record: RunRecord) -> list[dict[str, Any]]:
     """Return each held-out cohort with what its fold chose and how model and peers ranked."""
     comparison = record.table("comparison")
@@ -192,7 +219,7 @@ def _cohort_rows(record: RunRecord) -> list[dict[str, Any]]:
             row[f"{arm}_arm"] = found.pop("model", {})
             row["peers"] = row["peers"] or found
             folds = record.table(f"folds{suffix}")
-            chosen = folds[folds["split"] == cohort]
+            chosen = folds[(folds["split"] == cohort) & (folds["scheme"] == "loco")]
             row[f"{arm}_fold"] = dict(chosen.iloc[0]) if len(chosen) else {}
         rows.append(row)
     return rows

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from features.errors import ModelError
 from models.calibration import PlattCalibrator, fit_intercept
 from models.conformal import ConformalSets
-from models.recalibration import recalibrate, recalibration_of
+from models.recalibration import base_rate_of, recalibrate, recalibration_of
 from models.resistance_model import ModelArm, ResistanceModel
 
 SOURCE = {"cohort": "new", "expression": "abcd", "model": "models:/made/1"}
@@ -43,6 +43,13 @@ def samples(n: int, *, shift: float = 1.0, seed: int = 2) -> pd.DataFrame:
     )
 
 
+def smoothed_share(y: "pd.Series[float]") -> float:
+    """Return the mean of Platt's targets: (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2)."""
+    n, resistant = len(y), y.sum()
+    targets = y.map({1.0: (resistant + 1) / (resistant + 2), 0.0: 1 / (n - resistant + 2)})
+    return float(targets.mean())
+
+
 def test_the_intercept_moves_by_what_the_cohort_differs_and_nothing_else_does(model) -> None:
     new = samples(4000)
     found = recalibrate(model, new, standardisation="cohort", source=SOURCE)
@@ -53,9 +60,33 @@ def test_the_intercept_moves_by_what_the_cohort_differs_and_nothing_else_does(mo
     np.testing.assert_allclose(moved, found.delta, atol=1e-9)
     mean = after.calibrator.predict(log_odds).mean()
     assert mean == pytest.approx(new["resistant"].mean(), abs=1e-3)  # smoothed targets
-    assert (after.classifier, after.sets, after.threshold) == (None, before.sets, before.threshold)
+    assert (after.classifier, after.sets, after.standardiser) == (None, before.sets, None)
     assert found.model.arms["reference"] is model.arms["reference"]
     assert model.arms["cohort"] is before
+
+
+def test_the_threshold_becomes_the_cohort_s_own_smoothed_share_of_resistant_samples(model) -> None:
+    # Fixed: the base rate of training stayed, from which on every recalibrated sample is resistant.
+    new = samples(60, shift=2.0)
+    found = recalibrate(model, new, standardisation="cohort", source=SOURCE)
+    expected = smoothed_share(new["resistant"])
+    assert expected > 0.6
+    assert found.base_rate == pytest.approx(expected, abs=1e-9)
+    assert found.model.arms["cohort"].threshold == found.base_rate
+    assert model.arms["cohort"].threshold == found.model.arms["reference"].threshold == 0.5
+    called = found.model.arms["cohort"].calibrator.predict(new["log_odds"]) >= found.base_rate
+    assert 0.3 < called.mean() < 0.7
+    assert found.model.facts["recalibrations"][0]["base_rate"] == found.base_rate
+
+
+def test_whose_base_rate_an_arm_has_is_known(model) -> None:
+    once = recalibrate(model, samples(60), standardisation="cohort", source=SOURCE).model
+    again = {**SOURCE, "cohort": "newer"}
+    twice = recalibrate(once, samples(60, seed=4), standardisation="cohort", source=again).model
+    assert base_rate_of(model, standardisation="cohort") == "training"
+    assert base_rate_of(once, standardisation="cohort") == "cohort 'new'"
+    assert base_rate_of(once, standardisation="reference") == "training"
+    assert base_rate_of(twice, standardisation="cohort") == "cohort 'newer'"
 
 
 def test_no_sample_has_a_probability_from_a_shift_that_its_patient_entered(model) -> None:
@@ -70,8 +101,8 @@ def test_no_sample_has_a_probability_from_a_shift_that_its_patient_entered(model
         assert not set(rest["patient_id"]) & set(new.loc[held, "patient_id"])
         expected = fit_intercept(frozen, rest["log_odds"], rest["resistant"]).delta
         assert delta == pytest.approx(expected, abs=1e-8)
-        rate = (rest["resistant"].sum() + 1) / (len(rest) + 2)
-        np.testing.assert_allclose(found.cross_fitted.loc[held, "prior"], rate)
+        rate = smoothed_share(rest["resistant"])
+        np.testing.assert_allclose(found.cross_fitted.loc[held, "prior"], rate, atol=1e-9)
 
 
 def test_cross_fitting_does_not_set_label_and_shift_against_each_other(model) -> None:

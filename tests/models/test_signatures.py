@@ -76,3 +76,11 @@ def test_samples_without_the_score_are_left_out_of_the_curve():
     np.testing.assert_array_equal(found.decision_function(X), alone.decision_function(X))
     np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1.0)
     assert np.isnan(found.decision_function(holed)[:20]).all()
+
+
+def test_a_score_that_no_training_sample_has_gives_nan_not_an_error():
+    scores = pd.DataFrame({"pdl1": [np.nan, np.nan, 1.0]})
+    classifier = SignatureClassifier(signature="pdl1").fit(scores[:2], [0, 1])
+    assert np.isnan(classifier.decision_function(scores)).all()
+    assert np.isnan(classifier.predict_proba(scores)).all()
+    assert classifier.calibrator_ is None

@@ -157,3 +157,15 @@ def test_a_sample_under_two_names_is_refused_on_two_sides_only():
             check_splits(
                 frame.assign(patient_id=frame.index), [outside, leak], duplicates=duplicates
             )
+
+
+def test_a_tumour_type_whose_absence_leaves_nothing_to_calibrate_is_no_split():
+    frame = pd.DataFrame(
+        {
+            "cohort": ["a"] * 20 + ["b"] * 20 + ["lung"] * 20,
+            "cancer_type": ["melanoma"] * 40 + ["NSCLC"] * 20,
+            "patient_id": [f"p{i}" for i in range(60)],
+            "resistant": [0.0, 1.0] * 20 + [1.0] + [0.0] * 19,
+        }
+    )
+    assert [split.name for split in leave_one_tumour_type_out_splits(frame)] == ["NSCLC"]

@@ -214,3 +214,14 @@ def test_a_shift_between_cohorts_wins_nothing_and_one_class_takes_no_part():
     assert weighted_within_cohort_auroc(mixed, score) == pytest.approx(
         roc_auc_score(part["resistant"], score[part.index])
     )
+
+
+def test_every_candidate_is_met_once_before_any_is_searched_further():
+    samples = labelled_samples()
+    ranges = {"weak": {"alpha": SearchRange(low=0.1, high=10.0, log=True)}}
+    for seed in range(4):
+        scores = InnerScores(samples)
+        tuner = Tuner(CANDIDATES, ranges, trials=6, seed=seed)
+        tuner.choose("fold", samples=samples, inner_scores=scores)
+        assert set(scores.asked) == set(NAMES)
+        assert scores.asked.total() == 6

@@ -20,6 +20,7 @@ from features.cohort import CohortReport
 from features.errors import CohortError, ConfigError, ModelError
 from models.resistance_model import ResistanceModel
 from pipelines.cli import app
+from pipelines.cli_evaluate import _print_evaluation
 from pipelines.evaluate import Evaluation, evaluate_cohort, require_labels
 from pipelines.evaluation_page import render_evaluation
 from pipelines.ingest import IngestedCohort
@@ -189,8 +190,25 @@ def test_a_cohort_out_of_scope_wholly_has_figures_of_all_samples_alone(
     none_left = replace(one, predictions=one.predictions.assign(call="out_of_scope"))
     found = evaluate_cohort(model, none_left, n_resamples=RESAMPLES)
     assert found.groups == ["all"]
-    with pytest.raises(ModelError, match="has 0 labelled samples"):
-        evaluate_cohort(model, none_left, recalibrating=True, n_resamples=RESAMPLES)
+
+
+def test_too_few_samples_in_scope_to_recalibrate_on_are_told_from_too_few_labels(
+    model: ResistanceModel, cohort: IngestedCohort
+) -> None:
+    # Fixed: a labelled cohort out of scope was told that it had 0 labelled samples.
+    one = scored(model, cohort)
+    for left, told in ((0, "^0 of 40"), (19, "^19 of 40")):
+        calls = ["uncertain"] * left + ["out_of_scope"] * (44 - left)
+        few = replace(one, predictions=one.predictions.assign(call=calls))
+        mend = r"at least 20 are needed .* leave out --recalibrate, and call_reason .* add labelled"
+        message = rf"{told} labelled samples are in scope of the model, cohort '<new>'; {mend}"
+        with pytest.raises(ModelError, match=message):
+            evaluate_cohort(model, few, recalibrating=True, n_resamples=RESAMPLES)
+    cohort.adata.obs.loc[cohort.adata.obs_names[15:], "resistant"] = np.nan
+    every = scored(model, cohort)
+    every = replace(every, predictions=every.predictions.assign(call="uncertain"))
+    with pytest.raises(ModelError, match=r"cohort '<new>' has 15 labelled samples to"):
+        evaluate_cohort(model, every, recalibrating=True, n_resamples=RESAMPLES)
 
 
 # --- refusals and warnings
@@ -217,6 +235,17 @@ def test_a_cohort_trained_on_is_warned_of_loudly_and_not_recalibrated_on(
     with pytest.raises(ConfigError, match=r"--recalibrate on cohort '<new>', which the model was"):
         evaluated(model, seen, recalibrating=True)
     assert evaluated(model, cohort).warnings == ()
+
+
+def test_one_sample_trained_on_is_told_in_the_singular(
+    model: ResistanceModel, cohort: IngestedCohort, make_cohort: MakeCohort
+) -> None:
+    # Fixed: "the model was trained on 1 samples of this cohort".
+    training = make_cohort(60, seed=3, name="train")
+    for count, told in ((1, "1 sample of"), (2, "2 samples of")):
+        cohort.adata.X[:count] = training.X[:count]
+        notes = scored(model, cohort).notes
+        assert notes[0].startswith(f"the model was trained on {told} this cohort (")
 
 
 def test_the_registered_name_is_the_model_s_own_or_the_asked_one(model: ResistanceModel) -> None:
@@ -261,6 +290,55 @@ def test_the_recalibrated_figures_are_cross_fitted_and_stand_beside_the_model_s(
     assert done.model.facts["recalibrations"][0]["model"] == "models:/made/1"
 
 
+def test_the_recalibrated_calls_are_made_at_the_cohort_s_own_cross_fitted_base_rate(
+    model: ResistanceModel, cohort: IngestedCohort
+) -> None:
+    # Fixed: they were made at the base rate of training, which the shift had left behind.
+    cohort.adata.obs["resistant"] = (np.arange(44) % 8 != 0).astype(float)
+    found = evaluated(model, cohort, recalibrating=True)
+    done = found.recalibration
+    assert done is not None
+    table = found.thresholds.query("group == 'recalibrated'").set_index("figure")
+    y = found.samples.loc[done.cross_fitted.index, "resistant"] == 1
+    called = done.cross_fitted["probability"] >= done.cross_fitted["prior"]
+    assert table.loc["sensitivity", "value"] == pytest.approx(called[y].mean())
+    assert table.loc["specificity", "value"] == pytest.approx((~called)[~y].mean())
+    assert table.loc["share_called", "value"] == pytest.approx(called.mean())
+    assert 0 < called.mean() < 1
+    at = table["threshold"].unique()
+    assert at == pytest.approx([done.cross_fitted["prior"].mean()])
+    assert at[0] == pytest.approx(y.mean(), abs=0.05)
+    others = found.thresholds.query("group != 'recalibrated' and rule == 'base_rate'")
+    assert others["threshold"].eq(0.5).all()
+
+
+def test_page_and_caption_say_whose_base_rate_it_is(
+    model: ResistanceModel, cohort: IngestedCohort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluated(model, cohort, recalibrating=True)
+    assert found.recalibration is not None
+    page = render_evaluation(found, LoadedModel(model, "models:/made/1", "1"), registered="made")
+    mean = found.recalibration.cross_fitted["prior"].mean()
+    for text in (
+        "the share of resistant samples in training,\n0.500 (under “recalibrated” that of this",
+        "probability at least the base rate of training (0.500)",
+        f"probability at least the base rate of this cohort, cross-fitted (mean {mean:.3f})",
+        f"the base rate is now theirs,\n{found.recalibration.base_rate:.3f} (smoothed",
+    ):
+        assert text in page
+    _print_evaluation(found)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "base rate: of training; recalibrated: of this cohort, cross-fitted" in told
+
+    again = evaluated(found.recalibration.model, cohort)
+    assert again.samples["prior"].eq(found.recalibration.base_rate).all()
+    page = render_evaluation(again, LoadedModel(found.recalibration.model, "models:/made/2", "2"))
+    assert "the share of resistant samples in cohort &#39;&lt;new&gt;&#39;," in page
+    assert "in training," not in page
+    _print_evaluation(again)
+    assert "base rate: of cohort '<new>'" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_recalibrated_model_keeps_ranking_and_sets_is_saved_and_warns_where_it_learned(
     model: ResistanceModel, cohort: IngestedCohort, tmp_path: Path
 ) -> None:
@@ -273,6 +351,7 @@ def test_a_recalibrated_model_keeps_ranking_and_sets_is_saved_and_warns_where_it
     moved = logit(after["probability"]) - logit(before["probability"])
     np.testing.assert_allclose(moved, done.delta, atol=1e-9)
     assert after["calibration_method"].eq("platt+intercept").all()
+    assert scored(loaded, cohort).threshold == done.base_rate
     found = evaluated(loaded, cohort)
     assert [w for w in found.warnings if "was recalibrated on this cohort" in w]
 

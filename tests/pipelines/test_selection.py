@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import Catalogue
+from features.catalogue import Catalogue, default_catalogue
 from models.tuning import SearchRange
+from pipelines import selection
 from pipelines.config import ExperimentConfig
-from pipelines.selection import candidates_of, make_builder, make_tuner, tuning_key
+from pipelines.selection import candidates_of, make_builder, make_tuner
 
 BASE = {
     "setting": "ici",
@@ -24,6 +25,17 @@ CANDIDATES = {
     "mean": {"family": "average", "members": ["trees", "line"]},
     "line": {"family": "linear", "features": "mechanisms", "settings": {"alpha": 0.2}},
 }
+
+
+def tuning_key(
+    config: ExperimentConfig,
+    *,
+    samples: pd.DataFrame,
+    features: pd.DataFrame,
+    catalogue: Catalogue | None = None,
+) -> str:
+    used = catalogue or default_catalogue()
+    return selection.tuning_key(config, samples=samples, features=features, catalogue=used)
 
 
 def configured(**sections: object) -> ExperimentConfig:
@@ -153,3 +165,17 @@ def test_other_data_change_the_key(
     changed, values = change(samples, features)
     base = tuning_key(config, samples=samples, features=features)
     assert tuning_key(config, samples=changed, features=values) != base
+
+
+def test_a_turned_sign_changes_the_key(samples: pd.DataFrame, features: pd.DataFrame) -> None:
+    catalogue = default_catalogue()
+    markers = [
+        marker.model_copy(update={"sign": "-"}) if marker.id == "tgf_beta" else marker
+        for marker in catalogue.markers
+    ]
+    turned = catalogue.model_copy(update={"markers": tuple(markers)})
+    keys = {
+        tuning_key(configured(), samples=samples, features=features, catalogue=one)
+        for one in (catalogue, turned)
+    }
+    assert len(keys) == 2
