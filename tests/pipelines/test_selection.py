@@ -170,7 +170,7 @@ def test_other_data_change_the_key(
 def test_a_turned_sign_changes_the_key(samples: pd.DataFrame, features: pd.DataFrame) -> None:
     catalogue = default_catalogue()
     markers = [
-        marker.model_copy(update={"sign": "-"}) if marker.id == "tgf_beta" else marker
+        marker.model_copy(update={"sign": "0"}) if marker.id == "tgf_beta_stroma" else marker
         for marker in catalogue.markers
     ]
     turned = catalogue.model_copy(update={"markers": tuple(markers)})
