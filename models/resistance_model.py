@@ -55,7 +55,7 @@ class ModelArm:
     standardiser
         The frozen reference (arm ``reference``), or None (arm ``cohort``).
     threshold
-        Share of resistant samples in training.
+        Share of resistant samples in training, or in the cohort that the arm was recalibrated to.
     """
 
     classifier: Estimator

@@ -192,7 +192,7 @@ def _print_evaluation(found: "Evaluation") -> None:
         f"{found.scored.cohort.name}, {found.samples['standardisation'].iloc[0]}-relative: "
         f"{len(labels)} labelled samples, {int(labels.sum())} resistant"
     )
-    table = Table("figure", *(GROUP_NAMES[group] for group in found.groups), title=title)
+    table = Table("figure", *(GROUP_NAMES[group] for group in found.groups), title=escape(title))
     for name, texts in figure_rows(found):
         if name in _SHOWN:
             table.add_row(name, *texts)

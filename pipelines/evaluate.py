@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from features.errors import CohortError, ConfigError, ModelError
-from features.reference import Standardisation
 from models.calibration_metrics import reliability_table
 from models.conformal import LABELS
 from models.decision import decision_curve
@@ -185,7 +183,7 @@ def evaluate_cohort(
     return Evaluation(
         scored,
         samples,
-        base_rate_of(model, standardisation=_standardisation(scored)),
+        base_rate_of(model, standardisation=scored.standardisation),
         pd.concat(figures).sort_values("group", key=lambda g: g.map(order), kind="stable"),
         _by_group({name: reliability_table(frame) for name, frame in groups.items()}),
         _by_group(
@@ -212,7 +210,7 @@ def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:
     table = scored.predictions.set_index("sample_id", drop=False).rename_axis(None)
     found = model.predict(
         scored.features,
-        standardisation=_standardisation(scored),
+        standardisation=scored.standardisation,
         cohorts=scored.cohort.adata.obs["cohort"].astype(str),
     )
     obs = scored.cohort.adata.obs.reindex(
@@ -220,10 +218,6 @@ def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:
     )
     joined = table.join(found.drop(columns="probability")).join(obs)
     return joined.assign(score=joined["log_odds"], prior=scored.threshold)
-
-
-def _standardisation(scored: ScoredCohort) -> Standardisation:
-    return cast(Standardisation, str(scored.predictions["standardisation"].iloc[0]))
 
 
 def _recalibration(
@@ -248,7 +242,7 @@ def _recalibration(
     return recalibrate(
         model,
         usable,
-        standardisation=_standardisation(scored),
+        standardisation=scored.standardisation,
         source={
             "cohort": scored.cohort.name,
             "expression": scored.cohort.expression_hash,
@@ -274,7 +268,7 @@ def _warnings(model: ResistanceModel, scored: ScoredCohort) -> Iterator[str]:
         model,
         cohort=scored.cohort.name,
         expression=scored.cohort.expression_hash,
-        standardisation=_standardisation(scored),
+        standardisation=scored.standardisation,
     ):
         yield (
             "the model was recalibrated on this cohort: calibration and Brier score here say "

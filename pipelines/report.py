@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from features.cohort import cohort_facts
 from models.metrics import Estimate
+from models.recalibration import base_rate_of
 from pipelines.figures import (
     beeswarm,
     interval_text,
@@ -42,7 +43,7 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
     )
     predictions = scored.predictions
     facts = cohort_facts(scored.cohort.adata)
-    standardisation = str(predictions["standardisation"].iloc[0])
+    standardisation = scored.standardisation
     return environment.get_template("report.html.j2").render(
         cohort=scored.cohort.name,
         model={"uri": loaded.uri, "version": loaded.version, "facts": _plain_facts(loaded)},
@@ -53,6 +54,7 @@ def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
         calls=predictions["call"].value_counts().to_dict(),
         out_of_scope=_reasons_out_of_scope(scored),
         coverage=loaded.model.arm(standardisation).sets.coverage,
+        base_rate_of=base_rate_of(loaded.model, standardisation=standardisation),
         drifted=_drifted(scored),
         n_samples=len(predictions),
         n_genes=scored.cohort.adata.n_vars,

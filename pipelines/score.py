@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import anndata as ad
 import numpy as np
@@ -78,7 +78,7 @@ class ScoredCohort:
         Population stability index of each feature, cohort against training; no row where ranks
         mean nothing.
     threshold
-        Share of resistant samples in training.
+        Share of resistant samples in training, or in the cohort that the arm was recalibrated to.
     notes
         What to know of this cohort under this model.
     in_sample
@@ -102,6 +102,11 @@ class ScoredCohort:
     in_sample: bool
     background_coverage: float
     genes: GeneReport
+
+    @property
+    def standardisation(self) -> Standardisation:
+        """How the cohort was standardised."""
+        return cast(Standardisation, str(self.predictions["standardisation"].iloc[0]))
 
     @property
     def resistant(self) -> "pd.Series[float]":
