@@ -59,7 +59,8 @@ def _open_text(path: Path) -> TextIO:
         if first.startswith(magic):
             raise CohortError(f"{path} is {what}")
     opener = gzip.open if first.startswith(b"\x1f\x8b") else open
-    return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", newline=""))
+    # Line ends are translated: a lone carriage return sends pandas' parser into all the memory.
+    return cast(TextIO, opener(path, "rt", encoding="utf-8-sig"))
 
 
 @contextmanager

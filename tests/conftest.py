@@ -1,10 +1,13 @@
 """Fixtures shared by the tests: small cohorts with known truth, and where the real ones lie."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,10 +24,16 @@ from models.drift import DriftReference
 from models.resistance_model import ModelArm, ResistanceModel
 from models.shift import ShiftDetector
 from models.training_reference import TrainingReference
+from pipelines.config import load_experiment
+from pipelines.dataset import Dataset, build_dataset
 from pipelines.demo import DemoResult, run_demo
+from pipelines.ingest import IngestedCohort
+from pipelines.simulate import SimulatedTruth, simulate_cohorts
+from pipelines.train import ingest_cohorts
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
+ICI = PROJECT / "conf" / "experiments" / "ici.yaml"
 
 
 def require(condition: bool, reason: str) -> None:
@@ -34,6 +43,11 @@ def require(condition: bool, reason: str) -> None:
     if os.environ.get("ONCORESIST_REQUIRE_ALL") == "1":
         pytest.fail(f"{reason} (ONCORESIST_REQUIRE_ALL=1)")
     pytest.skip(reason)
+
+
+def without_times(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return a run's metrics without how long it took, which no two runs share."""
+    return {name: value for name, value in metrics.items() if not name.startswith("minutes.")}
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +60,50 @@ def shared() -> Path:
     """The folder of real cohorts beside the checkout."""
     require((SHARED / "cohorts" / "bulk").is_dir(), f"real cohorts absent: {SHARED / 'cohorts'}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def real_cohorts(shared: Path) -> dict[str, IngestedCohort]:
+    """Return the nine full-transcriptome cohorts, read once; nobody changes them."""
+    config = load_experiment(ICI)
+    read = ingest_cohorts(config.cohorts.train, config, config_file=ICI, labels_required=True)
+    return {cohort.name: cohort for cohort in read}
+
+
+@pytest.fixture(scope="session")
+def everyone(real_cohorts: dict[str, IngestedCohort], catalogue: Catalogue) -> Dataset:
+    """All samples of the nine cohorts, the timepoint setting switched off."""
+    config = load_experiment(ICI)
+    return build_dataset(
+        list(real_cohorts.values()),
+        timepoints=["pre_treatment", "on_treatment", "post_treatment", "unstated"],
+        catalogue=catalogue,
+        min_coverage=config.features.min_coverage,
+        setting=config.setting,
+    )
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The simulated cohorts of the demo: where they lie, and what was planted."""
+
+    folder: Path
+    truth: SimulatedTruth
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """Return the demo's cohorts, written once; nobody changes them."""
+    folder = tmp_path_factory.mktemp("simulated") / "made" / "when_missing"
+    return Simulated(folder, simulate_cohorts(folder, seed=7))
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the database of a store without runs, to copy; making its tables takes seconds."""
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +141,10 @@ def make_cohort(catalogue: Catalogue) -> Callable[..., ad.AnnData]:
 
 
 @pytest.fixture(scope="session")
-def session_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+def session_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Tracking URI of a SQLite store that all trainings of the session share."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlruns') / 'mlflow.db'}"
+    database = shutil.copy(empty_store, tmp_path_factory.mktemp("mlruns") / "mlflow.db")
+    return f"sqlite:///{database}"
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from features.fingerprint import Fingerprints, find_duplicates, fingerprint
 from features.profile import rank_profile
 from features.transformer import MarkerFeatures
 from models.shift import ShiftDetector
+from pipelines.ingest import IngestedCohort
 from pipelines.named_cohort import ingest_named
-from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.real_data
 
@@ -57,12 +57,8 @@ def _sample(adata: ad.AnnData, most: int = MOST_SAMPLES) -> ad.AnnData:
 
 
 @pytest.fixture(scope="module")
-def tumours(shared: Path) -> dict[str, ad.AnnData]:
-    read = {}
-    for name in COHORTS:
-        cohort = PROJECT / "conf" / "cohorts" / f"{name}.yaml"
-        read[name] = ingest_named(None, expression=None, clinical=None, cohort=cohort).adata
-    return read
+def tumours(real_cohorts: dict[str, IngestedCohort]) -> dict[str, ad.AnnData]:
+    return {name: real_cohorts[name].adata for name in COHORTS}
 
 
 @pytest.fixture(scope="module")

@@ -366,6 +366,18 @@ def test_a_table_with_anything_put_into_it_is_read_or_refused(
         assert not found.values.index.has_duplicates
 
 
+@pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n\r "])
+def test_carriage_returns_end_a_line_and_do_not_eat_the_memory(read: Read, line_end: str) -> None:
+    """A lone one at a line's start, blank behind it, sent the parser into all the memory."""
+    try:
+        found = read(PLAIN.replace("\n", line_end))
+    except CohortError as error:
+        assert "expression.csv" in str(error)  # noqa: PT017  read or refused, both are right
+    else:
+        expected = read(PLAIN).values
+        np.testing.assert_array_equal(found.values.to_numpy(), expected.to_numpy())
+
+
 # --- clinical tables
 
 

@@ -1,3 +1,4 @@
+import shutil
 import socket
 
 import pytest
@@ -7,10 +8,11 @@ from pipelines.serve import serve_ui, ui_command
 from pipelines.tracking import Store, default_store, open_store
 
 
-def test_a_taken_port_and_a_missing_store_are_named(tmp_path):
+def test_a_taken_port_and_a_missing_store_are_named(tmp_path, empty_store):
     store = default_store(tmp_path, uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     with pytest.raises(ConfigError, match="there is no MLflow store"):
         serve_ui(store, port=5000)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     open_store(store, experiment="x")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

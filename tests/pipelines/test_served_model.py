@@ -34,7 +34,9 @@ print(json.dumps({{
 def test_it_loads_and_predicts_without_the_checkout(demo_run, session_store, tmp_path):
     import mlflow
 
-    mlflow.set_tracking_uri(session_store)
+    from pipelines.tracking import Store, load_model, open_store
+
+    open_store(Store(session_store, None))  # the registry too, which a fresh process inherits
     features = pd.read_parquet(
         mlflow.artifacts.download_artifacts(
             run_id=demo_run.training.run_id, artifact_path="tables/features.parquet"
@@ -52,8 +54,6 @@ def test_it_loads_and_predicts_without_the_checkout(demo_run, session_store, tmp
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["alone"][0] == found["example"][0]
     assert all(0 < p < 1 for p in found["cohort"])
-    from pipelines.tracking import load_model
-
     here = load_model("models:/oncoresist-demo@champion").model.predict(
         cohort, standardisation="cohort"
     )

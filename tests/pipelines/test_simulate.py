@@ -19,19 +19,20 @@ from pipelines.config import load_cohort
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort, ingest_cohort
 from pipelines.simulate import Finding, SimulatedTruth, judge_demo, simulate_cohorts
+from tests.conftest import Simulated
 
 SEED = 7
 SIGNS = default_catalogue().signs("ici")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "made" / "when_missing"
+def folder(simulated: Simulated) -> Path:
+    return simulated.folder
 
 
 @pytest.fixture(scope="module")
-def truth(folder: Path) -> SimulatedTruth:
-    return simulate_cohorts(folder, seed=SEED)
+def truth(simulated: Simulated) -> SimulatedTruth:
+    return simulated.truth
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,7 @@ def test_recist_and_response_do_not_contradict(folder, truth):
         assert set(clinical["recist"]) == set(meaning)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(folder, truth, tmp_path):
     assert simulate_cohorts(tmp_path / "again", seed=SEED) == truth
     simulate_cohorts(tmp_path / "other", seed=SEED + 1)

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -11,15 +10,9 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
-from features.catalogue import default_catalogue
 from features.errors import CohortError, ConfigError
-from pipelines.config import load_experiment
-from pipelines.dataset import Dataset, build_dataset
 from pipelines.tide import tide_available, tide_cancer, tide_scores, tide_table
-from pipelines.train import ingest_cohorts
 from tests.conftest import require
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -169,24 +162,8 @@ def test_tumour_types_are_those_of_the_package(text, expected):
     assert tide_cancer(text) == expected
 
 
-@pytest.fixture(scope="module")
-def everyone(package, shared: Path) -> Dataset:
-    """All samples of the nine cohorts, the timepoint setting switched off."""
-    experiment = PROJECT / "conf" / "experiments" / "ici.yaml"
-    config = load_experiment(experiment)
-    names = config.cohorts.train
-    cohorts = ingest_cohorts(names, config, config_file=experiment, labels_required=True)
-    return build_dataset(
-        cohorts,
-        timepoints=["pre_treatment", "on_treatment", "post_treatment", "unstated"],
-        catalogue=default_catalogue(),
-        min_coverage=config.features.min_coverage,
-        setting=config.setting,
-    )
-
-
 @pytest.mark.real_data
-def test_the_authors_example_comes_out_as_they_print_it(everyone):
+def test_the_authors_example_comes_out_as_they_print_it(package, everyone):
     """The README's nine patients of GSE78220, from another quantification of the same reads."""
     printed = pd.Series(
         {
@@ -209,7 +186,7 @@ def test_the_authors_example_comes_out_as_they_print_it(everyone):
 
 
 @pytest.mark.real_data
-def test_the_mean_auroc_of_tide_is_the_peers_figure(everyone):
+def test_the_mean_auroc_of_tide_is_the_peers_figure(package, everyone):
     scores = tide_scores(everyone.cohorts)
     assert list(scores.index) == list(everyone.samples.index)
     labelled = everyone.samples["resistant"].notna()

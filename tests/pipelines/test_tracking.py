@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -28,11 +30,13 @@ def test_metrics_carry_intervals_where_all_cohorts_are_meant():
     assert "loco.ece" not in metrics
 
 
-def test_a_missing_model_is_named_with_what_there_is(tmp_path):
+def test_a_missing_model_is_named_with_what_there_is(tmp_path, empty_store):
     store = default_store(tmp_path, uri=f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
     with pytest.raises(ConfigError, match=r"there is no MLflow store .*train a model first"):
         open_store(store)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     open_store(store, experiment="x")
     nothing = r"no model 'models:/nothing@champion'.*none \(write models:/NAME@champion\); train"
     with pytest.raises(ModelError, match=nothing):

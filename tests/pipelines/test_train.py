@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -13,10 +15,11 @@ from features.catalogue import genes_of
 from features.errors import CohortError, ConfigError
 from pipelines import run_log
 from pipelines.config import ExperimentConfig, load_experiment
+from pipelines.run_log import TrainingResult
 from pipelines.score import score_cohort
-from pipelines.simulate import simulate_cohorts
-from pipelines.tracking import load_model
+from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train
+from tests.conftest import Simulated
 
 pytestmark = pytest.mark.slow
 
@@ -24,51 +27,78 @@ DEMO = Path(__file__).resolve().parents[2] / "conf" / "experiments" / "demo.yaml
 
 
 @pytest.fixture(scope="module")
-def cohorts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cohorts")
-    simulate_cohorts(folder, seed=7)
-    return folder
+def cohorts(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the simulated cohorts, to lay others beside them."""
+    return Path(shutil.copytree(simulated.folder, tmp_path_factory.mktemp("cohorts") / "copy"))
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the database of a store without runs; making its tables takes seconds."""
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
+def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let trainings go to a store in the folder, without figures.
+
+    The demo's tests look at the figures, and drawing takes most of the time.
+    """
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    patch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
+    patch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
+
+
+def small_experiment(
+    cohorts: Path, *names: str, score: tuple[str, ...] = (), extra: tuple[str, ...] = ()
+) -> ExperimentConfig:
+    """Return a small experiment on simulated cohorts."""
+    paths = {
+        key: ",".join(str(cohorts / f"{name}.yaml") for name in chosen)
+        for key, chosen in (("train", names), ("score", score))
+    }
+    overrides = [f"cohorts.{key}=[{listed}]" for key, listed in paths.items()]
+    overrides += ["validation.n_resamples=20", "classifier.n_estimators=20"]
+    overrides += ["classifier.n_seeds=1", "model.registered_name=small"]
+    overrides += ["validation.n_splits=2", "validation.learning_curve=0"]
+    overrides += ["validation.all_genes=false", *extra]
+    return load_experiment(DEMO, overrides=overrides)
 
 
 @pytest.fixture
 def experiment(cohorts: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a maker of small experiments on the simulated cohorts, with a store of their own.
-
-    Figures are left out: the demo's tests look at them, and drawing takes most of the time.
-    """
+    """Return a maker of small experiments on the simulated cohorts, with a store of their own."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
-    monkeypatch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
-
-    def make(
-        *names: str, score: tuple[str, ...] = (), extra: tuple[str, ...] = ()
-    ) -> ExperimentConfig:
-        paths = {
-            key: ",".join(str(cohorts / f"{name}.yaml") for name in chosen)
-            for key, chosen in (("train", names), ("score", score))
-        }
-        overrides = [f"cohorts.{key}=[{listed}]" for key, listed in paths.items()]
-        overrides += ["validation.n_resamples=20", "classifier.n_estimators=20"]
-        overrides += ["classifier.n_seeds=1", "model.registered_name=small"]
-        overrides += ["validation.n_splits=2", "validation.learning_curve=0"]
-        overrides += ["validation.all_genes=false", *extra]
-        return load_experiment(DEMO, overrides=overrides)
-
-    return make
+    use_store(monkeypatch, tmp_path)
+    return partial(small_experiment, cohorts)
 
 
-def test_two_cohorts_are_enough_and_one_is_not(experiment):
-    result = train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
-    assert np.isfinite(result.metrics["loco.auroc"])
+@dataclass(frozen=True)
+class Trained:
+    folder: Path
+    config: ExperimentConfig
+    result: TrainingResult
+
+
+@pytest.fixture(scope="module")
+def trained_once(
+    cohorts: Path,
+    scaled_cohort: str,
+    empty_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trained:
+    """Train on two cohorts and score a third, whose values are scaled per gene."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    config = small_experiment(cohorts, "demo_counts", "demo_tpm", score=(scaled_cohort,))
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(patch, folder)
+        return Trained(folder, config, train(config, config_file=DEMO))
+
+
+@pytest.fixture
+def trained(trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Return the training on two cohorts, its store open."""
+    use_store(monkeypatch, trained_once.folder)
+    open_store(Store(f"sqlite:///{trained_once.folder / 'mlflow.db'}", None))
+    return trained_once
+
+
+def test_two_cohorts_are_enough_and_one_is_not(trained, experiment):
+    assert np.isfinite(trained.result.metrics["loco.auroc"])
     with pytest.raises(CohortError, match=r"at least two cohorts, got \['demo_counts'\]"):
         train(experiment("demo_counts"), config_file=DEMO)
 
@@ -135,9 +165,8 @@ def test_counts_without_lengths_stay_out_of_the_reference(experiment, cohorts, m
         train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
 
 
-def test_a_run_that_fails_is_marked_so_and_never_the_champion(experiment, monkeypatch):
-    config = experiment("demo_counts", "demo_tpm")
-    first = train(config, config_file=DEMO)
+def test_a_run_that_fails_is_marked_so_and_never_the_champion(trained, monkeypatch):
+    config = trained.config
 
     def fail(*arguments, **options):
         raise RuntimeError("disk on fire")
@@ -147,7 +176,7 @@ def test_a_run_that_fails_is_marked_so_and_never_the_champion(experiment, monkey
         train(config, config_file=DEMO)
     client = mlflow.MlflowClient()
     champion = client.get_model_version_by_alias("small", "champion")
-    assert str(champion.version) == first.model_version
+    assert str(champion.version) == trained.result.model_version
     experiment_id = mlflow.get_experiment_by_name(config.tracking.experiment).experiment_id
     parents = [
         run
@@ -157,13 +186,11 @@ def test_a_run_that_fails_is_marked_so_and_never_the_champion(experiment, monkey
     assert sorted(run.info.status for run in parents) == ["FAILED", "FINISHED"]
 
 
-def test_scoring_a_training_cohort_is_told(experiment, cohorts):
-    config = experiment("demo_counts", "demo_tpm")
-    result = train(config, config_file=DEMO)
-    loaded = load_model(f"models:/small/{result.model_version}")
+def test_scoring_a_training_cohort_is_told(trained, cohorts):
+    loaded = load_model(f"models:/small/{trained.result.model_version}")
     again, new = ingest_cohorts(
         [str(cohorts / f"{name}.yaml") for name in ("demo_tpm", "demo_new")],
-        config,
+        trained.config,
         config_file=DEMO,
         labels_required=False,
     )
@@ -198,14 +225,13 @@ def test_a_cohort_scaled_per_gene_is_not_trained_on(experiment, scaled_cohort):
     assert stages == ["reading cohorts"]
 
 
-def test_a_cohort_scaled_per_gene_is_scored_without_calls(experiment, scaled_cohort):
-    config = experiment("demo_counts", "demo_tpm", score=(scaled_cohort,))
-    result = train(config, config_file=DEMO)
-    assert np.isfinite(result.metrics["scored.demo_scaled.auroc"])
-    assert "scored_reference.demo_scaled.auroc" not in result.metrics
+def test_a_cohort_scaled_per_gene_is_scored_without_calls(trained):
+    metrics = trained.result.metrics
+    assert np.isfinite(metrics["scored.demo_scaled.auroc"])
+    assert "scored_reference.demo_scaled.auroc" not in metrics
     client = mlflow.MlflowClient()
     named = "tags.mlflow.runName LIKE '%demo_scaled%'"
-    experiment_id = mlflow.get_experiment_by_name(config.tracking.experiment).experiment_id
+    experiment_id = mlflow.get_experiment_by_name(trained.config.tracking.experiment).experiment_id
     (child,) = client.search_runs([experiment_id], named)
     predictions = pd.read_parquet(
         mlflow.artifacts.download_artifacts(
@@ -232,8 +258,8 @@ def test_a_cohort_to_be_scored_with_too_little_is_refused_before_any_work(
     assert set(own[60:]) <= set(re.split(r"[ ;]+", str(found.value).split("Missing: ")[1]))
 
 
-def test_the_signature_of_the_served_model_asks_for_every_feature(experiment):
-    result = train(experiment("demo_counts", "demo_tpm"), config_file=DEMO)
+def test_the_signature_of_the_served_model_asks_for_every_feature(trained):
+    result = trained.result
     model = mlflow.pyfunc.load_model(f"models:/small/{result.model_version}")
     inputs = model.metadata.get_input_schema()
     required = {column.name for column in inputs if column.required}
