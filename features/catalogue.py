@@ -9,7 +9,7 @@ form. Everything becomes frozen objects; what does not hang together is refused.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -196,9 +196,14 @@ def load_catalogue(place: Path) -> Catalogue:
     own = raw.texts.get("version")
     if own is None:
         raise CatalogueError(f"catalogue file {place}: 'version' is missing or empty")
-    packaged = _read_folder(_DEFAULT_FOLDER)
+    packaged = _read_packaged()
     version = f"{packaged.texts['version']}+{own}"
     return _build(RawCatalogue(raw.entries, {"version": version}), place, packaged.entries)
+
+
+@cache
+def _read_packaged() -> RawCatalogue:
+    return _read_folder(_DEFAULT_FOLDER)
 
 
 def _read_folder(folder: Path) -> RawCatalogue:

@@ -84,6 +84,7 @@ def test_a_model_against_itself_differs_by_nothing():
     np.testing.assert_array_equal(table["p_value"].drop("random_effects"), 1.0)
 
 
+@pytest.mark.slow
 def test_the_permutation_test_agrees_with_the_enumeration_of_all_swaps():
     model = predictions({"a": 10}, effect=1.5, seed=5)
     peer = noisy(model, effect=0.0, seed=6)

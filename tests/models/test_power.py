@@ -82,6 +82,7 @@ def test_a_held_out_cohort_of_one_class_has_no_place_in_the_curve():
     assert curve["value"].notna().all()
 
 
+@pytest.mark.slow
 def test_without_signal_the_whole_pipeline_ranks_at_chance():
     learner, plan = simulated(effect=4.0, n_noise=3)
     stages = []
@@ -98,6 +99,7 @@ def test_without_signal_the_whole_pipeline_ranks_at_chance():
     assert stages == [f"labels shuffled, {number} of 10" for number in range(1, 11)]
 
 
+@pytest.mark.slow
 def test_the_null_goes_on_where_it_was_and_never_takes_a_trial_of_the_true_labels(tmp_path):
     learner, plan = simulated(n_noise=3)
     expected = null_auroc(learner, plan, tuner=TUNER, permutations=3, seed=0)

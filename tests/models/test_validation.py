@@ -208,6 +208,7 @@ def test_attributions_sum_to_the_calibrated_log_odds():
     assert run(X, samples).attributions is None
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_no_signal_with_the_choice_inside():
     X, samples = simulated(effect=3.0)
     learner, splits = learner_of(X, samples), leave_one_cohort_out_splits(samples)

@@ -224,6 +224,7 @@ def test_a_cohort_without_labels_of_both_classes_is_refused(cohort: IngestedCoho
         require_labels(cohort)
 
 
+@pytest.mark.slow
 def test_a_cohort_trained_on_is_warned_of_loudly_and_not_recalibrated_on(
     model: ResistanceModel, cohort: IngestedCohort
 ) -> None:
@@ -312,6 +313,7 @@ def test_the_recalibrated_calls_are_made_at_the_cohort_s_own_cross_fitted_base_r
     assert others["threshold"].eq(0.5).all()
 
 
+@pytest.mark.slow
 def test_page_and_caption_say_whose_base_rate_it_is(
     model: ResistanceModel, cohort: IngestedCohort, capsys: pytest.CaptureFixture[str]
 ) -> None:
