@@ -57,6 +57,10 @@ PREDICTION_COLUMNS = (
 )
 
 
+_FLAT = 0.01
+"""Range of a cohort's probabilities below which they tell its samples apart no more."""
+
+
 @dataclass(frozen=True)
 class ScoredCohort:
     """A scored cohort.
@@ -259,6 +263,7 @@ def score_cohort(
         arm.threshold,
         (
             *_recalibration_note(model, cohort, chosen),
+            *_flat_note(found["probability"]),
             *_notes(
                 transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts
             ),
@@ -289,6 +294,17 @@ def _was_trained_on(model: ResistanceModel, cohort: IngestedCohort) -> bool:
     """Return whether the model was trained on a cohort of this name or on its expression file."""
     training = model.facts.get("training_files", {})
     return cohort.name in training or cohort.expression_hash in training.values()
+
+
+def _flat_note(probability: "pd.Series[float]") -> tuple[str, ...]:
+    """Return what to know where the calibration makes next to no difference between samples."""
+    if len(probability) < 2 or float(np.ptp(probability)) >= _FLAT:
+        return ()
+    return (
+        f"the calibration is flat: every probability lies between {probability.min():.3f} and "
+        f"{probability.max():.3f}, near the base rate, since the scores of held-out cohorts said "
+        "next to nothing of response in training; calls rest on the order of the scores alone",
+    )
 
 
 def _recalibration_note(

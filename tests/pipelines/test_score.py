@@ -14,6 +14,7 @@ from features.catalogue import Catalogue, genes_of
 from features.cohort import CohortReport
 from features.errors import CohortError
 from features.gene_scores import gene_z_scores
+from models.calibration import PlattCalibrator
 from models.resistance_model import ResistanceModel
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
@@ -429,6 +430,16 @@ def test_a_renamed_rescaled_copy_of_a_training_cohort_is_recognised(
         "the model was trained on 30 samples of this cohort (anon0 = train_s20, anon1 = train_s21, "
     )
     assert "and 25 more): its predictions fit too well" in told
+
+
+def test_a_flat_calibration_is_told(model_of: Model, make_cohort: MakeCohort) -> None:
+    model, adata = model_of("ici"), ingested(make_cohort(40, seed=5))
+    assert not [note for note in scored(model, adata).notes if "flat" in note]
+    flat = PlattCalibrator()
+    flat.slope_, flat.intercept_ = 1e-3, 0.8
+    arms = {name: replace(arm, calibrator=flat) for name, arm in model.arms.items()}
+    (told,) = [n for n in scored(replace(model, arms=arms), adata).notes if "flat" in n]
+    assert told.startswith("the calibration is flat: every probability lies between 0.6")
 
 
 def test_a_new_cohort_is_not_taken_for_a_training_cohort(
