@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +12,18 @@ from rich.table import Table
 
 from pipelines.cli_evaluate import drift, evaluate
 from pipelines.cli_markers import markers_app
+from pipelines.cli_options import (
+    CHAMPION,
+    Clinical,
+    Cohort,
+    Expression,
+    File,
+    Model,
+    Name,
+    Output,
+    Standardise,
+    read_model_and_cohort,
+)
 from pipelines.console import ERROR, OUT, say, stages, user_errors
 
 if TYPE_CHECKING:
@@ -31,9 +42,6 @@ app.add_typer(markers_app, name="markers")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, a.b=value; may repeat.")
-]
-Clinical = Annotated[
-    Path | None, typer.Option(help="Clinical table (CSV or TSV), a row per sample.")
 ]
 
 
@@ -70,51 +78,28 @@ def train(
 
 @app.command()
 def score(
-    file: Annotated[Path | None, typer.Argument(help="Cohort as h5ad.")] = None,
-    model: Annotated[
-        str, typer.Option(help="Model URI, such as models:/oncoresist-ici@champion.")
-    ] = "models:/oncoresist-ici@champion",
-    expression: Annotated[Path | None, typer.Option(help="Expression (CSV or TSV, gz).")] = None,
+    file: File = None,
+    model: Model = CHAMPION,
+    expression: Expression = None,
     clinical: Clinical = None,
-    cohort: Annotated[Path | None, typer.Option(help="Cohort YAML, conf/cohorts/x.yaml.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the cohort, where no YAML says it.")
-    ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the outputs.")] = Path("scored"),
-    standardisation: Annotated[
-        Literal["auto", "cohort", "reference"],
-        typer.Option(help="auto: cohort-relative from 15 samples on, else reference-relative."),
-    ] = "auto",
+    cohort: Cohort = None,
+    name: Name = None,
+    output: Output = Path("scored"),
+    standardisation: Standardise = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Score a cohort with too few genes; it gets no calls.")
     ] = False,
 ) -> None:
     """Score a cohort: predictions, attributions and a report."""
     with user_errors():
-        from features.errors import OncoResistError
-        from pipelines.config import project_folder, tracking_uri
         from pipelines.files import require_folder
-        from pipelines.named_cohort import ingest_named
         from pipelines.report import write_report
         from pipelines.score import score_cohort
-        from pipelines.tracking import default_store, load_model, open_store
 
         require_folder(output)
-        open_store(default_store(project_folder(cohort), uri=tracking_uri(cohort)))
-        read = partial(
-            ingest_named,
-            file,
-            expression=expression,
-            clinical=clinical,
-            cohort=cohort,
-            name=name,
+        loaded, ingested, _ = read_model_and_cohort(
+            file, model=model, expression=expression, clinical=clinical, cohort=cohort, name=name
         )
-        try:
-            loaded = load_model(model)
-        except OncoResistError:
-            read()  # what is wrong with the cohort is told first
-            raise
-        ingested = read(catalogue=loaded.model.catalogue)
         scored = score_cohort(
             loaded.model,
             ingested,

@@ -1,19 +1,28 @@
 """``oncoresist evaluate`` and ``drift``: what a frozen model is worth on a new cohort."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.cli_options import (
+    CHAMPION,
+    Clinical,
+    Cohort,
+    Expression,
+    File,
+    Model,
+    Name,
+    Output,
+    Standardise,
+    read_model_and_cohort,
+)
 from pipelines.console import ERROR, OUT, say, user_errors
 
 if TYPE_CHECKING:
     from pipelines.evaluate import Evaluation
-    from pipelines.ingest import IngestedCohort
-    from pipelines.tracking import LoadedModel, Store
 
 __all__ = ["drift", "evaluate"]
 
@@ -33,30 +42,16 @@ _SHOWN = (
 )
 _LARGEST = 5
 
-File = Annotated[Path | None, typer.Argument(help="Cohort as h5ad.")]
-Model = Annotated[str, typer.Option(help="Model URI, such as models:/oncoresist-ici@champion.")]
-Expression = Annotated[Path | None, typer.Option(help="Expression (CSV or TSV, gz).")]
-Clinical = Annotated[
-    Path | None, typer.Option(help="Clinical table (CSV or TSV), a row per sample.")
-]
-Cohort = Annotated[Path | None, typer.Option(help="Cohort YAML, conf/cohorts/x.yaml.")]
-Name = Annotated[str | None, typer.Option(help="Name of the cohort, where no YAML says it.")]
-Output = Annotated[Path, typer.Option(help="Folder for the outputs.")]
-_CHAMPION = "models:/oncoresist-ici@champion"
-
 
 def evaluate(
     file: File = None,
-    model: Model = _CHAMPION,
+    model: Model = CHAMPION,
     expression: Expression = None,
     clinical: Clinical = None,
     cohort: Cohort = None,
     name: Name = None,
     output: Output = Path("evaluated"),
-    standardisation: Annotated[
-        Literal["auto", "cohort", "reference"],
-        typer.Option(help="auto: cohort-relative from 15 samples on, else reference-relative."),
-    ] = "auto",
+    standardisation: Standardise = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Evaluate a cohort with too few genes.")
     ] = False,
@@ -83,7 +78,7 @@ def evaluate(
         if register is not None and not recalibrate:
             raise ConfigError("--register goes with --recalibrate: nothing else is registered")
         require_folder(output)
-        loaded, ingested, store = _read(
+        loaded, ingested, store = read_model_and_cohort(
             file, model=model, expression=expression, clinical=clinical, cohort=cohort, name=name
         )
         require_labels(ingested)
@@ -120,7 +115,7 @@ def evaluate(
 
 def drift(
     file: File = None,
-    model: Model = _CHAMPION,
+    model: Model = CHAMPION,
     expression: Expression = None,
     clinical: Clinical = None,
     cohort: Cohort = None,
@@ -133,7 +128,7 @@ def drift(
         from pipelines.files import require_folder
 
         require_folder(output)
-        loaded, ingested, _ = _read(
+        loaded, ingested, _ = read_model_and_cohort(
             file, model=model, expression=expression, clinical=clinical, cohort=cohort, name=name
         )
         found = measure_drift(loaded.model, ingested)
@@ -150,34 +145,6 @@ def drift(
         )
     for written in ("drift.csv", "shift.csv"):
         say(f"  {output / written}")
-
-
-def _read(
-    file: Path | None,
-    *,
-    model: str,
-    expression: Path | None,
-    clinical: Path | None,
-    cohort: Path | None,
-    name: str | None,
-) -> "tuple[LoadedModel, IngestedCohort, Store]":
-    """Return the model, the cohort, and the store the model came from."""
-    from features.errors import OncoResistError
-    from pipelines.config import project_folder, tracking_uri
-    from pipelines.named_cohort import ingest_named
-    from pipelines.tracking import default_store, load_model, open_store
-
-    store = default_store(project_folder(cohort), uri=tracking_uri(cohort))
-    open_store(store)
-    read = partial(
-        ingest_named, file, expression=expression, clinical=clinical, cohort=cohort, name=name
-    )
-    try:
-        loaded = load_model(model)
-    except OncoResistError:
-        read()  # what is wrong with the cohort is told first
-        raise
-    return loaded, read(catalogue=loaded.model.catalogue), store
 
 
 def _print_evaluation(found: "Evaluation") -> None:
