@@ -158,16 +158,10 @@ def evaluate_cohort(
         There are too few labelled samples in scope to recalibrate on.
     """
     require_labels(scored.cohort)
-    noise = {"n_resamples": n_resamples, "seed": seed}
     samples = _samples(model, scored)
-    in_scope = samples[samples["call"] != "out_of_scope"]
-    groups = {ALL: samples, IN_SCOPE: in_scope}
     recalibration = _recalibration(model, scored, samples) if recalibrating else None
-    if recalibration is not None:
-        groups[RECALIBRATED] = in_scope.loc[recalibration.cross_fitted.index].assign(
-            **recalibration.cross_fitted
-        )
-    groups = {name: frame for name, frame in groups.items() if frame["resistant"].notna().any()}
+    groups = _groups(samples, recalibration)
+    noise = {"n_resamples": n_resamples, "seed": seed}
     survival = {
         endpoint: {name: survival_table(frame, endpoint=endpoint, **noise) for name, frame in known}
         for endpoint in _ENDPOINTS
@@ -180,29 +174,34 @@ def evaluate_cohort(
         for name, table in tables.items()
     ]
     order = {name: place for place, name in enumerate(groups)}
+    reliability, curves, thresholds = {}, {}, {}
+    for name, frame in groups.items():
+        reliability[name] = reliability_table(frame)
+        curves[name] = decision_curve(frame, thresholds=_THRESHOLDS, **noise)
+        thresholds[name] = call_figures(frame, group=name, threshold=scored.threshold, noise=noise)
     return Evaluation(
         scored,
         samples,
         base_rate_of(model, standardisation=scored.standardisation),
         pd.concat(figures).sort_values("group", key=lambda g: g.map(order), kind="stable"),
-        _by_group({name: reliability_table(frame) for name, frame in groups.items()}),
-        _by_group(
-            {
-                name: decision_curve(frame, thresholds=_THRESHOLDS, **noise)
-                for name, frame in groups.items()
-            }
-        ),
-        _by_group(
-            {
-                name: call_figures(frame, group=name, threshold=scored.threshold, noise=noise)
-                for name, frame in groups.items()
-            }
-        ),
+        _by_group(reliability),
+        _by_group(curves),
+        _by_group(thresholds),
         {endpoint: tables[ALL] for endpoint, tables in survival.items()},
         {endpoint: kaplan_meier_curves(samples, endpoint=endpoint) for endpoint in survival},
         recalibration,
         tuple(_warnings(model, scored)),
     )
+
+
+def _groups(samples: pd.DataFrame, recalibration: Recalibration | None) -> dict[str, pd.DataFrame]:
+    """Return the samples that figures are told of: all, in scope, recalibrated; none unlabelled."""
+    in_scope = samples[samples["call"] != "out_of_scope"]
+    groups = {ALL: samples, IN_SCOPE: in_scope}
+    if recalibration is not None:
+        fitted = recalibration.cross_fitted
+        groups[RECALIBRATED] = in_scope.loc[fitted.index].assign(**fitted)
+    return {name: frame for name, frame in groups.items() if frame["resistant"].notna().any()}
 
 
 def _samples(model: ResistanceModel, scored: ScoredCohort) -> pd.DataFrame:

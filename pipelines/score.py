@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 
@@ -208,50 +207,41 @@ def score_cohort(
     CohortError
         The cohort cannot be scored this way; the message names the mend.
     """
-    adata = cohort.adata
     chosen = choose_standardisation(
         cohort, asked=standardisation, min_cohort_size=model.min_cohort_size
     )
     transformer = model.transformer
-    if is_gene_scaled_cohort(adata):
+    if is_gene_scaled_cohort(cohort.adata):
         transformer = transformer.with_score_kind("mean_z")
-    features = transformer.transform(adata)
-    genes = transformer.gene_report(adata)
+    features = transformer.transform(cohort.adata)
+    genes = transformer.gene_report(cohort.adata)
     if genes.grade == "too little" and not force:
         raise too_little(cohort.name, genes)
-    cohorts = adata.obs["cohort"].astype(str)
+    cohorts = cohort.adata.obs["cohort"].astype(str)
     attributions = model.explain(features, standardisation=chosen, cohorts=cohorts)
-    mechanisms = model.catalogue.mechanisms
-    arm = model.arm(chosen)
     like_training = transformer.score_kind == model.transformer.score_kind
     ranked = like_training and transformer.score_kind == "rank"
-    coverage = transformer.gene_coverage(adata)
-    shift = _shift(model, cohort, features, coverage=coverage) if ranked else _no_shift(adata)
+    coverage = transformer.gene_coverage(cohort.adata)
+    shift = _shift(model, cohort, features, coverage=coverage if ranked else None)
     doubts = cohort_doubts(genes, unlike_training=not like_training)
-    found = model.predict(features, standardisation=chosen, cohorts=cohorts)
-    predictions = pd.DataFrame(
-        {
-            "sample_id": adata.obs["sample_id"].astype(str),
-            "patient_id": adata.obs["patient_id"].astype(str),
-            "cohort": cohorts,
-            "probability": found["probability"],
-            "calibration_method": arm.calibrator.method,
-            "prediction_set": pd.Series(
-                set_names(found[["in_responsive", "in_resistant"]]), index=adata.obs_names
-            ),
-            "score_kind": transformer.score_kind,
-            "standardisation": chosen,
-            "gene_coverage": coverage,
-            "shift_score": shift["shift_score"],
-            "model_uri": uri,
-            "model_version": pd.Series(version, index=adata.obs_names, dtype="string"),
-        }
+    predictions = _predictions(
+        model, cohort, features, standardisation=chosen, uri=uri, version=version
+    ).assign(
+        score_kind=transformer.score_kind,
+        gene_coverage=coverage,
+        shift_score=shift["shift_score"],
     )
+    arm, mechanisms = model.arm(chosen), model.catalogue.mechanisms
     calls = make_calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts)
     predictions = predictions.join(calls).join(attributions.leading_mechanisms(mechanisms))
     known = _training_samples(model, cohort) if ranked else []
     in_sample = _was_trained_on(model, cohort) or bool(known)
     drift = model.training.drift.table(features)
+    notes = (
+        *_recalibration_note(model, cohort, chosen),
+        *_flat_note(predictions["probability"]),
+        *_notes(transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts),
+    )
     return ScoredCohort(
         cohort,
         predictions[list(PREDICTION_COLUMNS)].reset_index(drop=True),
@@ -261,16 +251,39 @@ def score_cohort(
         shift,
         drift if ranked else drift.iloc[:0],
         arm.threshold,
-        (
-            *_recalibration_note(model, cohort, chosen),
-            *_flat_note(found["probability"]),
-            *_notes(
-                transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts
-            ),
-        ),
+        notes,
         in_sample,
-        model.transformer.background_coverage(adata),
+        model.transformer.background_coverage(cohort.adata),
         genes,
+    )
+
+
+def _predictions(
+    model: ResistanceModel,
+    cohort: IngestedCohort,
+    features: pd.DataFrame,
+    *,
+    standardisation: Standardisation,
+    uri: str,
+    version: str | None,
+) -> pd.DataFrame:
+    """Return who was predicted, what, and by which model, a row a sample."""
+    obs = cohort.adata.obs
+    cohorts = obs["cohort"].astype(str)
+    found = model.predict(features, standardisation=standardisation, cohorts=cohorts)
+    sets = set_names(found[["in_responsive", "in_resistant"]])
+    return pd.DataFrame(
+        {
+            "sample_id": obs["sample_id"].astype(str),
+            "patient_id": obs["patient_id"].astype(str),
+            "cohort": cohorts,
+            "probability": found["probability"],
+            "calibration_method": model.arm(standardisation).calibrator.method,
+            "prediction_set": pd.Series(sets, index=obs.index),
+            "standardisation": standardisation,
+            "model_uri": uri,
+            "model_version": pd.Series(version, index=obs.index, dtype="string"),
+        }
     )
 
 
@@ -279,15 +292,14 @@ def _shift(
     cohort: IngestedCohort,
     features: pd.DataFrame,
     *,
-    coverage: "pd.Series[float]",
+    coverage: "pd.Series[float] | None",
 ) -> pd.DataFrame:
+    """Return how far samples lie from training; empty (``coverage`` None) without ranks."""
+    if coverage is None:
+        empty = {"shift_score": np.nan, "reason": ""}
+        return pd.DataFrame(empty, index=cohort.adata.obs_names)
     profiles = rank_profile(cohort.adata, background=model.transformer.background_)
     return model.training.shift.measure(profiles, features, gene_coverage=coverage)
-
-
-def _no_shift(adata: ad.AnnData) -> pd.DataFrame:
-    """Return the empty measure of values that have no ranks within a sample."""
-    return pd.DataFrame({"shift_score": np.nan, "reason": ""}, index=adata.obs_names)
 
 
 def _was_trained_on(model: ResistanceModel, cohort: IngestedCohort) -> bool:
