@@ -63,6 +63,11 @@ def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(
                 f"--set {override}: '{value}' is not a YAML value: {_reason(error)}"
             ) from error
+        if value.strip() == "{}":
+            raise ConfigError(
+                f"--set {override}: mappings are merged, so an empty one changes nothing; set the "
+                "keys in it, or name another experiment file"
+            )
     merged = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
     return dict(_text_keys(merged))
 

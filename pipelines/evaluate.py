@@ -229,6 +229,17 @@ def _recalibration(
             "predictions there fit too well to learn a response rate from; name a cohort with "
             "other samples"
         )
+    if recalibration_of(
+        model,
+        cohort=scored.cohort.name,
+        expression=scored.cohort.expression_hash,
+        standardisation=scored.standardisation,
+    ):
+        raise ConfigError(
+            f"--recalibrate on cohort '{scored.cohort.name}', to which the model was "
+            "recalibrated before: nothing is left to learn from it; use the version as it is, or "
+            "start again from the one it came from"
+        )
     labelled = samples.dropna(subset=["resistant"])
     usable = labelled[labelled["call"] != "out_of_scope"]
     if len(usable) < min(LEAST_SAMPLES, len(labelled)):

@@ -356,6 +356,8 @@ def test_a_recalibrated_model_keeps_ranking_and_sets_is_saved_and_warns_where_it
     assert scored(loaded, cohort).threshold == done.base_rate
     found = evaluated(loaded, cohort)
     assert [w for w in found.warnings if "was recalibrated on this cohort" in w]
+    with pytest.raises(ConfigError, match="was recalibrated before: nothing is left to learn"):
+        evaluated(done.model, cohort, recalibrating=True)
 
 
 # --- what is written

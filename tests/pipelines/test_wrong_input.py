@@ -255,6 +255,7 @@ def test_training_on_wrong_input_is_one_message(
     ("override", "message"),
     [
         ("seed", r"^error: --set seed: expected a\.b=value$"),
+        ("tuning.candidates={}", r"an empty one changes nothing; set the keys in it"),
         ("cohorts.exclude=[alpha", r"--set cohorts\.exclude=\[alpha: .*not a YAML value"),
         ("cohorts.exclude=[alpa]", r"cohorts\.exclude names \['alpa'\], .*: alpha, beta"),
         ("cohorts.exclude=[alpha,beta]", r"cohorts\.exclude leaves none of cohorts\.train"),
