@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import skops.io
+from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.errors import ModelError, examples
@@ -18,11 +20,13 @@ from models.calibration import Calibrator
 from models.candidates import Estimator, resistance_score
 from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
+from models.gene_reference import GeneReference
+from models.interactions import interaction_values
 from models.training_reference import TrainingReference
 
 __all__ = ["ModelArm", "ResistanceModel"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _REFERENCE_FILE = "training.skops"
 _TRUSTED = [
     "collections.OrderedDict",
@@ -174,11 +178,26 @@ class ResistanceModel:
         *,
         standardisation: Standardisation,
         cohorts: "pd.Series[str] | None" = None,
+        log_odds: "pd.Series[float] | None" = None,
     ) -> Attributions:
-        """Return SHAP attributions (n_samples, n_features) in calibrated log-odds."""
+        """Return SHAP attributions (n_samples, n_features) in calibrated log-odds.
+
+        ``log_odds`` are those of :meth:`predict`, where known: they are not worked out again.
+        """
         X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
         arm = self.arm(standardisation)
-        return explain(arm.classifier, arm.calibrator, X)
+        return explain(arm.classifier, arm.calibrator, X, log_odds=log_odds)
+
+    def interactions(
+        self,
+        features: pd.DataFrame,
+        *,
+        standardisation: Standardisation,
+        cohorts: "pd.Series[str] | None" = None,
+    ) -> NDArray[np.float64]:
+        """Return SHAP interactions (n_samples, n_features, n_features), uncalibrated log-odds."""
+        X = self.standardise(features, standardisation=standardisation, cohorts=cohorts)
+        return interaction_values(self.arm(standardisation).classifier, X)
 
     def save(self, folder: Path) -> None:
         """Write the model as ``model.json`` and one skops file an arm; no pickle."""
@@ -203,6 +222,7 @@ class ResistanceModel:
             "background": list(self.transformer.background_),
             "thresholds": {name: arm.threshold for name, arm in self.arms.items()},
             "fingerprints": self.training.fingerprints.to_json(),
+            "gene_reference": self.training.genes.to_json(),
             "facts": dict(self.facts),
             "catalogue": self.catalogue.model_dump(mode="json"),
         }
@@ -246,6 +266,7 @@ class ResistanceModel:
             training=TrainingReference(
                 **skops.io.load(folder / _REFERENCE_FILE, trusted=_TRUSTED),
                 fingerprints=Fingerprints.from_json(description["fingerprints"]),
+                genes=GeneReference.from_json(description["gene_reference"]),
             ),
             min_cohort_size=description["min_cohort_size"],
             facts=description["facts"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from features.fingerprint import Fingerprints
 from models.drift import DriftReference
+from models.gene_reference import GeneReference
 from models.shift import ShiftDetector
 
 __all__ = ["TrainingReference"]
@@ -21,8 +22,11 @@ class TrainingReference:
         Measures how far a whole cohort's features have moved.
     fingerprints
         Recognises them under another name or unit.
+    genes
+        Where each gene stood in them, to hold a new sample's genes against.
     """
 
     shift: ShiftDetector
     drift: DriftReference
     fingerprints: Fingerprints
+    genes: GeneReference

@@ -4,6 +4,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from models.candidates import Candidate, Setting
 from models.metrics import area_under_roc
 
 __all__ = ["Choice", "SearchRange", "Tuner", "weighted_within_cohort_auroc"]
+
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+_BUSY_SECONDS = 60
 
 InnerScores = Callable[[Candidate], "pd.Series[float]"]
 """Candidate → log-odds of the labelled training samples, each by a model without its cohort."""
@@ -253,11 +257,28 @@ def _open_study(storage: str | None, name: str | None) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="optuna")
         return optuna.create_study(
-            storage=storage,
+            storage=None if storage is None else _open_trials(storage),
             study_name=name,
             direction="maximize",
             load_if_exists=True,
         )
+
+
+def _open_trials(storage: str) -> Any:
+    """Return the store of trials, its tables made where they are not there yet.
+
+    Trainings that begin at the same moment make the same tables; who comes second tries again and
+    finds them made.
+    """
+    import optuna
+    from sqlalchemy.exc import DBAPIError
+
+    patient = {"connect_args": {"timeout": _BUSY_SECONDS}} if storage.startswith("sqlite") else {}
+    for pause in _PAUSES:
+        with suppress(DBAPIError, optuna.exceptions.StorageInternalError):
+            return optuna.storages.RDBStorage(storage, engine_kwargs=patient)
+        time.sleep(pause)
+    return optuna.storages.RDBStorage(storage, engine_kwargs=patient)
 
 
 def _finished(study: Any) -> list[Any]:

@@ -82,12 +82,14 @@ def predict_out_of_fold(
         fold = f"{learner.standardisation}/{scheme}/{split.name}"
         part = learner.train(split.train, tuner=tuner, fold=fold)
         test = learner.table(split.train).iloc[split.test]
-        parts.append(_predictions(learner.samples, split, part, test))
+        predictions = _predictions(learner.samples, split, part, test)
+        parts.append(predictions)
         folds.append(_fold_row(split, part))
         choices.append(part.choice.candidate)
         trials.append(part.choice.trials.assign(split=split.name))
         if with_attributions:
-            explained.append(explain(part.classifier, part.calibration.calibrator, test))
+            calibrator, score = part.calibration.calibrator, predictions["score"]
+            explained.append(explain(part.classifier, calibrator, test, log_odds=score))
     return OutOfFold(
         pd.concat(parts),
         pd.DataFrame(folds),

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pipelines.cli_evaluate import drift, evaluate
 from pipelines.cli_markers import markers_app
+from pipelines.cli_models import models_app
 from pipelines.cli_options import (
     CHAMPION,
     Clinical,
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(markers_app, name="markers")
+app.add_typer(models_app, name="models")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting, a.b=value; may repeat.")
@@ -93,7 +95,7 @@ def score(
     """Score a cohort: predictions, attributions and a report."""
     with user_errors():
         from pipelines.files import require_folder
-        from pipelines.report import write_report
+        from pipelines.report import write_scored
         from pipelines.score import score_cohort
 
         require_folder(output)
@@ -108,9 +110,8 @@ def score(
             version=loaded.version,
             force=force,
         )
-        scored.write(output)
-        write_report(scored, loaded, output / "report.html")
-    for note in scored.notes:
+        write_scored(scored, loaded, output)
+    for note in (*loaded.notes, *scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts()
     counted = ", ".join(f"{count} {call}" for call, count in calls.items())
@@ -121,8 +122,8 @@ def score(
     declined = scored.predictions.loc[scored.predictions["call"] == "out_of_scope", "call_reason"]
     for reason in declined.unique()[:3]:
         OUT.print(f"out of scope: {reason}", highlight=False, soft_wrap=True, markup=False)
-    outputs = ("predictions.parquet", "predictions.csv", "attributions.parquet")
-    for name in (*outputs, "gene_report.csv", "drift.csv", "shift.csv", "report.html"):
+    tables = ("predictions.csv", "attributions.parquet", "mechanisms.csv", "genes.parquet")
+    for name in (*tables, "gene_report.csv", "drift.csv", "shift.csv", "report.html", "patients"):
         say(f"  {output / name}")
 
 
@@ -132,24 +133,59 @@ app.command()(drift)
 
 @app.command()
 def report(
-    run: Annotated[
-        str, typer.Argument(help="Run id that `train` printed, or models:/oncoresist-ici@champion.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Run id that `train` printed or models:/oncoresist-ici@champion; or a folder of "
+            "`score` (or its predictions.parquet)."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option(help="Markdown page; its figures go into images/validation beside it.")
-    ] = Path("docs/validation.md"),
+        Path | None,
+        typer.Option(
+            help="Of a run: Markdown page, its figures go into images/validation beside it "
+            "(docs/validation.md). Of a folder: where report.html and patients/ go (that folder)."
+        ),
+    ] = None,
 ) -> None:
-    """Write the validation of a training run as a page, from the run alone."""
-    with user_errors():
-        from pipelines.config import project_folder, tracking_uri
-        from pipelines.files import require_folder
-        from pipelines.tracking import default_store, open_store
-        from pipelines.validation_page import read_run, write_validation_page
+    """Write a run's validation as a page, or a scored cohort's report again, from what it left.
 
-        require_folder(output.parent)
-        open_store(default_store(project_folder(), uri=tracking_uri()))
-        written = write_validation_page(read_run(run), output)
-    say(f"{output} and {len(written) - 1} figures in {output.parent / 'images' / 'validation'}")
+    Neither needs expression data; that of a scored cohort needs no store either.
+    """
+    with user_errors():
+        from pipelines.report_data import find_report
+
+        folder = find_report(Path(source))
+        if folder is not None:
+            _rebuild_report(folder, output or folder)
+        else:
+            _write_validation(source, output or Path("docs/validation.md"))
+
+
+def _rebuild_report(folder: Path, output: Path) -> None:
+    from pipelines.files import require_folder
+    from pipelines.report import write_report
+    from pipelines.report_data import read_report
+
+    require_folder(output)
+    data = read_report(folder)
+    patients = write_report(data, output)
+    say(f"cohort '{data.facts.cohort}': {output / 'report.html'}, {patients} patients beside it")
+
+
+def _write_validation(run: str, output: Path) -> None:
+    from pipelines.config import project_folder, tracking_uri
+    from pipelines.files import require_folder
+    from pipelines.tracking import default_store, open_store
+    from pipelines.validation_page import read_run, write_validation_page
+
+    require_folder(output.parent)
+    open_store(default_store(project_folder(), uri=tracking_uri()))
+    written = write_validation_page(read_run(run), output)
+    say(
+        f"validation of run {run}: {output} and {len(written) - 1} figures in "
+        f"{output.parent / 'images' / 'validation'}"
+    )
 
 
 @app.command()
@@ -249,11 +285,14 @@ def ui(
         from pipelines.serve import serve_ui
         from pipelines.tracking import default_store
 
-        OUT.print(
-            f"MLflow UI at http://127.0.0.1:{port} (Ctrl+C ends it); choose 'Model training' top "
-            "left to see experiments, runs and models"
-        )
-        sys.exit(serve_ui(default_store(project_folder(), uri=tracking_uri()), port=port))
+        def begin(address: str) -> None:
+            say(
+                f"MLflow UI at {address} (Ctrl+C ends it); choose 'Model training' top left to see "
+                "experiments, runs and models"
+            )
+
+        store = default_store(project_folder(), uri=tracking_uri())
+        sys.exit(serve_ui(store, port=port, begin=begin))
 
 
 def _print_training(result: "TrainingResult") -> None:
@@ -273,3 +312,5 @@ def _print_training(result: "TrainingResult") -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for line in result.decision.lines():
+        say(line)

@@ -1,5 +1,6 @@
 """``oncoresist evaluate`` and ``drift``: what a frozen model is worth on a new cohort."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,7 +101,7 @@ def evaluate(
             )
         found.write(output)
         write_text(page, output / "evaluation.html")
-    _print_evaluation(found)
+    _print_evaluation(found, notes=loaded.notes)
     if registered is not None and found.recalibration is not None:
         say(
             f"recalibrated by {found.recalibration.delta:+.3f} in log-odds, base rate "
@@ -147,12 +148,12 @@ def drift(
         say(f"  {output / written}")
 
 
-def _print_evaluation(found: "Evaluation") -> None:
+def _print_evaluation(found: "Evaluation", *, notes: Sequence[str] = ()) -> None:
     from pipelines.evaluation_page import GROUP_NAMES, figure_rows
 
     for warning in found.warnings:
         ERROR.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
-    for note in found.scored.notes:
+    for note in (*notes, *found.scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     labels = found.samples["resistant"].dropna()
     title = (

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import ConfigError, examples
 from pipelines.config_cohort import CohortConfig
+from pipelines.config_gate import GateConfig
 from pipelines.config_layers import check_layers, did_you_mean, read_overrides, read_yaml
 from pipelines.config_section import PathText, Section
 from pipelines.config_tuning import ClassifierConfig, TuningConfig
@@ -17,6 +18,7 @@ __all__ = [
     "ExperimentConfig",
     "configuration_folder",
     "data_root",
+    "gate_limits",
     "load_cohort",
     "load_experiment",
     "project_folder",
@@ -113,12 +115,13 @@ class TrackingConfig(Section):
 
 
 class _Places(BaseModel):
-    """The part of the layers below an experiment that says where things lie."""
+    """The part of the layers below an experiment: where things lie, and the gate."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     data: DataConfig = DataConfig()
     tracking: TrackingConfig = TrackingConfig()
+    gate: GateConfig = GateConfig()
 
 
 class ModelConfig(Section):
@@ -127,7 +130,8 @@ class ModelConfig(Section):
     registered_name: str = Field(pattern=r"^[^/:]*[^/:\s][^/:]*$")
     """Registered model, oncoresist-<setting> for the one that others use."""
     alias: str = Field(default="champion", pattern=r"^[\w-]+$")
-    """Alias given to the new version; MLflow keeps latest, v1, v2, … to itself."""
+    """Alias that the new version gets where the gate passes it, or none stands yet; MLflow keeps
+    latest, v1, v2, … to itself."""
 
     @model_validator(mode="after")
     def _alias_not_reserved(self) -> Self:
@@ -153,6 +157,7 @@ class ExperimentConfig(Section):
     validation: ValidationConfig = ValidationConfig()
     tracking: TrackingConfig = TrackingConfig()
     model: ModelConfig
+    gate: GateConfig = GateConfig()
 
     @model_validator(mode="after")
     def _name_belongs_to_setting(self) -> Self:
@@ -204,6 +209,17 @@ def tracking_uri(config_file: Path | None = None) -> str | None:
         A configuration file is wrong.
     """
     return _places(config_file).tracking.uri
+
+
+def gate_limits(config_file: Path | None = None) -> GateConfig:
+    """Return the gate's limits in the configuration in use (defaults < local).
+
+    Raises
+    ------
+    ConfigError
+        A configuration file is wrong.
+    """
+    return _places(config_file).gate
 
 
 def _places(config_file: Path | None) -> _Places:

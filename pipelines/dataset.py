@@ -19,6 +19,7 @@ from features.profile import rank_profile
 from features.therapy import DrugTable
 from features.transformer import MarkerFeatures
 from models.drift import DriftReference
+from models.gene_reference import GeneReference, gene_ranks
 from models.shift import ShiftDetector
 from models.signatures import signature_scores
 from models.training_reference import TrainingReference
@@ -140,6 +141,28 @@ class Dataset:
             background=transformer.background_,
         )
 
+    def gene_ranks(self) -> pd.DataFrame:
+        """Return the catalogue genes' ranks within each sample (n_samples, n_genes), NaN absent.
+
+        Fractions of the background that all cohorts share.
+        """
+        background = self.transformer(list(self.cohorts)).background_
+        genes = self.catalogue.gene_symbols
+        ranks = {
+            name: gene_ranks(adata, background=background, genes=genes)
+            for name, adata in self.cohorts.items()
+        }
+        return self._stack(ranks).reindex(columns=list(genes))
+
+    def gene_coverage(self) -> pd.DataFrame:
+        """Return the share of each feature's genes that each cohort has (n_features, n_cohorts)."""
+        transformer = self.transformer(list(self.cohorts))
+        shares = {
+            name: transformer.gene_report(adata).features["coverage"]
+            for name, adata in self.cohorts.items()
+        }
+        return pd.DataFrame(shares).rename_axis("feature")
+
     def training_reference(self) -> TrainingReference:
         """Return what the samples look like, for a model trained on all of them."""
         features = self.features(list(self.cohorts))
@@ -147,6 +170,7 @@ class Dataset:
             shift=self.shift_detector(),
             drift=DriftReference().fit(features, cohorts=self.samples["cohort"]),
             fingerprints=self.fingerprints(),
+            genes=GeneReference.learn(self.gene_ranks(), cohorts=self.samples["cohort"]),
         )
 
     def signature_scores(self) -> pd.DataFrame:

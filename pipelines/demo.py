@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipelines.config import configuration_folder, load_cohort, load_experiment, tracking_uri
 from pipelines.ingest import ingest_cohort
-from pipelines.report import write_report
+from pipelines.report import write_scored
 from pipelines.run_log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.simulate import Finding, judge_demo, simulate_cohorts
@@ -58,8 +58,7 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda stage: No
         uri=loaded.uri,
         version=loaded.version,
     )
-    scored.write(folder / "scored")
-    write_report(scored, loaded, folder / "scored" / "report.html")
+    write_scored(scored, loaded, folder / "scored")
     importance = training.mean_absolute_attribution
     findings = judge_demo(importance["cohort"], training.signs, truth=truth)
     findings.append(_decoy_in_reference(importance["reference"], truth.decoy))

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluate import Evaluation
 from pipelines.evaluation_figures import ALL, IN_SCOPE, RECALIBRATED
-from pipelines.figures import png_text
+from pipelines.figure_style import png_text
+from pipelines.figures_calibration import decision_curve_figure, reliability_with_intervals
 from pipelines.figures_survival import kaplan_meier_pooled
-from pipelines.figures_validation import decision_curve_figure, reliability_with_intervals
 from pipelines.tracking import LoadedModel
 
 __all__ = ["GROUP_NAMES", "figure_rows", "interval", "render_evaluation"]

@@ -6,17 +6,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipelines.palette import RESISTANT, RESPONSIVE, TITLE_SIZE
+from pipelines.figure_style import (
+    LABEL_SIZE,
+    SMALL_SIZE,
+    drawing_of,
+    finished,
+    new_figure,
+    no_grid,
+    one_line,
+    styled,
+)
+from pipelines.palette import FAINT, RESISTANT, RESPONSIVE
 
 __all__ = ["kaplan_meier_cohorts", "kaplan_meier_pooled"]
 
 _COLOURS = {"high": RESISTANT, "low": RESPONSIVE}
+_LINES = {"high": "-", "low": (0, (5, 1.2))}
 _NAMES = {"high": "score above the cohort's median", "low": "at or below"}
 _COLUMNS = 3
 _TICKS = 5
 _STEPS = (1.0, 2.0, 3.0, 6.0, 12.0, 24.0, 48.0)
 
 
+@styled
 def kaplan_meier_pooled(
     curves: pd.DataFrame, table: pd.DataFrame, *, endpoint: str, title: str
 ) -> Figure:
@@ -31,52 +43,62 @@ def kaplan_meier_pooled(
     endpoint
         As the axis names it.
     """
-    figure = Figure(figsize=(9, 5.6))
-    axes = figure.subplots()
-    _draw(axes, curves[curves["cohort"] == "pooled"], size=9)
+    figure, axes = drawing_of(5.4)
+    _draw(axes, curves[curves["cohort"] == "pooled"], size=LABEL_SIZE)
     axes.set_ylabel(f"{endpoint} (95%)")
-    axes.set_title(title + _figures_text(table, "stratified"), fontsize=TITLE_SIZE)
-    axes.legend(fontsize=9, loc="upper right")
-    figure.tight_layout()
-    return figure
+    axes.legend(loc="upper right")
+    note = f"{_figures_text(table, 'stratified')}. Above the cohort's median against at or below."
+    return finished(figure, title=title, note=note)
 
 
+@styled
 def kaplan_meier_cohorts(
     curves: pd.DataFrame, table: pd.DataFrame, *, endpoint: str, title: str
 ) -> Figure:
     """Return the curves of each cohort beside one another; parameters as of the pooled figure."""
-    names = [name for name in curves["cohort"].unique() if name != "pooled"]
+    names = [str(name) for name in curves["cohort"].unique() if name != "pooled"]
     n_rows = max(1, -(-len(names) // _COLUMNS))
-    figure = Figure(figsize=(11, 3.5 * n_rows + 0.6))
+    figure = new_figure(2.75 * n_rows + 1.0)
     panels = figure.subplots(n_rows, _COLUMNS, squeeze=False)
     for axes in panels.flat[len(names) :]:
-        axes.set_visible(False)
+        axes.set_axis_off()
     for axes, name in zip(panels.flat, names, strict=False):
-        _draw(axes, curves[curves["cohort"] == name], size=7)
-        axes.set_title(name + _figures_text(table, name), fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.label.set_size(8)
+        _draw(axes, curves[curves["cohort"] == name], size=SMALL_SIZE - 1)
+        axes.set_title(one_line(name, most=27), fontsize=SMALL_SIZE, pad=18)
+        axes.annotate(
+            _short_figures(table, name),
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize=SMALL_SIZE - 0.5,
+            color=FAINT,
+        )
+        axes.tick_params(labelsize=SMALL_SIZE)
+        axes.xaxis.label.set_size(SMALL_SIZE)
     for line in panels[:, 0]:
-        line.set_ylabel(endpoint, fontsize=8)
+        line.set_ylabel("share without event", fontsize=SMALL_SIZE)
     if names:
         handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, fontsize=9, ncols=2, loc="upper right", bbox_to_anchor=(0.99, 0.99)
-        )
-    figure.suptitle(title, fontsize=TITLE_SIZE, x=0.01, ha="left")
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
-    return figure
+        figure.legend(handles, labels, ncols=2, loc="outside lower center")
+    return finished(figure, title=title, note=f"{endpoint.capitalize()}, each cohort by itself.")
 
 
 def _figures_text(table: pd.DataFrame, cohort: str) -> str:
-    """Return hazard ratio and log-rank of high against low as a further line."""
+    """Return hazard ratio and log-rank of high against low in a line."""
     rows = table[table["cohort"] == cohort]
     if rows.empty:
-        return "\nno cohort has events enough"
+        return "No cohort has events enough"
     row = rows.iloc[0]
     ratio, low, high = (row[f"high_low_hazard_ratio{end}"] for end in ("", "_low", "_high"))
     hazard = f"HR {ratio:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(ratio) else "HR not defined"
-    return f"\n{hazard}, log-rank p = {row['log_rank_p']:.2g}, n = {row['n']:.0f}"
+    return f"{hazard}, log-rank p = {row['log_rank_p']:.2g}, n = {row['n']:.0f}"
+
+
+def _short_figures(table: pd.DataFrame, cohort: str) -> str:
+    """Return the same for a small panel: without the p value."""
+    first, _, rest = _figures_text(table, cohort).partition(", log-rank")
+    return f"{first}, n{rest.rpartition(', n')[2]}" if rest else first
 
 
 def _draw(axes: Any, curves: pd.DataFrame, *, size: float) -> None:
@@ -86,7 +108,14 @@ def _draw(axes: Any, curves: pd.DataFrame, *, size: float) -> None:
     ticks = np.arange(0.0, last + 1e-9, step)
     for line, (group, colour) in enumerate(_COLOURS.items()):
         part = curves[curves["group"] == group]
-        axes.step(part["time"], part["survival"], where="post", color=colour, label=_NAMES[group])
+        axes.step(
+            part["time"],
+            part["survival"],
+            where="post",
+            color=colour,
+            linestyle=_LINES[group],
+            label=_NAMES[group],
+        )
         axes.fill_between(
             part["time"], part["low"], part["high"], step="post", color=colour, alpha=0.12, lw=0
         )
@@ -104,7 +133,7 @@ def _draw(axes: Any, curves: pd.DataFrame, *, size: float) -> None:
     axes.set_xticks(ticks)
     axes.set(xlim=(0, last * 1.02), ylim=(0, 1.02))
     axes.set_xlabel("months (at risk above)", labelpad=3.4 * size)
-    axes.spines[["top", "right"]].set_visible(False)
+    no_grid(axes, keep="y")
 
 
 def _at_risk(curve: pd.DataFrame, time: float) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from features.reference import Standardisation
+from pipelines.names import predictor_name
 from pipelines.validate import ARMS, Validation
 
 __all__ = ["compare", "headline_rows", "verdict"]
@@ -52,7 +53,7 @@ def verdict(comparison: pd.DataFrame) -> str:
     best = str(auroc.drop("model").idxmax())
     return (
         f"Cohorts held out, cohort-relative: the model's AUROC is {auroc['model']:.3f}, that of "
-        f"the best peer {auroc[best]:.3f} ({best}); its Brier score is "
+        f"the best peer {auroc[best]:.3f} ({predictor_name(best)}); its Brier score is "
         f"{brier['model']:.3f}, that of the class prior {brier['prior']:.3f}."
     )
 

@@ -9,17 +9,17 @@ import pandas as pd
 
 from features.errors import ConfigError
 from models.recalibration import Recalibration
+from pipelines.artifacts import log_table
 from pipelines.evaluate import Evaluation
 from pipelines.evaluation_figures import ALL
 from pipelines.ingest import files_hash
+from pipelines.logged_model import register_model
 from pipelines.provenance import code_versions
 from pipelines.tracking import (
     LoadedModel,
     Store,
     describe_run,
-    log_table,
     open_store,
-    register_model,
     start_run,
 )
 
@@ -85,7 +85,12 @@ def register_recalibrated(
         "recalibrated_standardisation": recalibration.standardisation,
     }
     open_store(store, experiment=_experiment_of(loaded) or name)
-    told = {**code_versions(), "setting": loaded.model.setting, "data_hash": files_hash([cohort])}
+    told = {
+        **code_versions(),
+        "role": "recalibrated",
+        "setting": loaded.model.setting,
+        "data_hash": files_hash([cohort]),
+    }
     with start_run(f"recalibrated: {cohort.name}", tags={**told, **tags}) as run_id:
         version = register_model(recalibration.model, name=name)
         client = mlflow.MlflowClient()

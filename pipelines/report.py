@@ -1,179 +1,79 @@
-"""The HTML report of a scored cohort: one file, figures inside."""
+"""Write a cohort's report: one page with every patient inside, and a page a patient beside it."""
 
+import re
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import pandas as pd
-from matplotlib.figure import Figure
 
-from features.cohort import cohort_facts
-from models.metrics import Estimate
-from models.recalibration import base_rate_of
-from pipelines.figures import (
-    beeswarm,
-    interval_text,
-    mechanism_bar,
-    mechanism_heatmap,
-    png_text,
-    probability_ranking,
-)
-from pipelines.files import write_text
-from pipelines.score import ScoredCohort
+from pipelines.files import write_table, write_text
+from pipelines.mechanism_table import mechanism_table
+from pipelines.patient_view import PatientView
+from pipelines.report_build import build_report
+from pipelines.report_data import ReportData
+from pipelines.report_pages import ReportPages
+from pipelines.scored_cohort import ScoredCohort
 from pipelines.tracking import LoadedModel
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["driver_table", "page_names", "render_report", "write_report", "write_scored"]
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
-_RESAMPLES = 1000
-_SEED = 0
-
-
-def write_report(scored: ScoredCohort, loaded: LoadedModel, path: Path) -> None:
-    """Write the report of a scored cohort to ``path``, whole or not at all."""
-    write_text(render_report(scored, loaded), path)
+_PAGE = re.compile(r"\d{4,}(-[a-z0-9-]+)?\.html")
+_MOST_LETTERS = 40
 
 
-def render_report(scored: ScoredCohort, loaded: LoadedModel) -> str:
-    """Return the report of a scored cohort as one HTML page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    predictions = scored.predictions
-    facts = cohort_facts(scored.cohort.adata)
-    standardisation = scored.standardisation
-    return environment.get_template("report.html.j2").render(
-        cohort=scored.cohort.name,
-        model={"uri": loaded.uri, "version": loaded.version, "facts": _plain_facts(loaded)},
-        setting=loaded.model.setting,
-        standardisation=standardisation,
-        calibration=str(predictions["calibration_method"].iloc[0]),
-        threshold=scored.threshold,
-        calls=predictions["call"].value_counts().to_dict(),
-        out_of_scope=_reasons_out_of_scope(scored),
-        coverage=loaded.model.arm(standardisation).sets.coverage,
-        base_rate_of=base_rate_of(loaded.model, standardisation=standardisation),
-        drifted=_drifted(scored),
-        n_samples=len(predictions),
-        n_genes=scored.cohort.adata.n_vars,
-        unit=facts["unit_meaning"],
-        evidence=facts["unit_evidence"],
-        notes=scored.cohort.report.notes,
-        warnings=scored.notes,
-        in_sample=scored.in_sample,
-        held_out=loaded.model.facts["held_out"][standardisation],
-        files=scored.cohort.files,
-        metrics=_metric_rows(scored),
-        quality=_quality(scored),
-        genes=scored.genes,
-        gene_rows=_gene_rows(scored),
-        figures={name: png_text(figure) for name, figure in _figures(scored).items()},
-        samples=_sample_rows(scored),
-    )
+def write_scored(scored: ScoredCohort, loaded: LoadedModel, folder: Path) -> None:
+    """Write everything of a scored cohort: tables, what its report is made of, and its pages."""
+    scored.write(folder)
+    data = build_report(scored, loaded)
+    data.write(folder)
+    table = driver_table(data)
+    for suffix in ("parquet", "csv"):
+        write_table(table, folder / f"mechanisms.{suffix}")
+    write_report(data, folder)
 
 
-def _reasons_out_of_scope(scored: ScoredCohort) -> list[str]:
-    """Return why samples are out of scope, a line for each kind of reason."""
-    predictions = scored.predictions
-    declined = predictions[predictions["call"] == "out_of_scope"]
-    kinds = declined["call_reason"].str.replace(r"-?[\d.]+%?", "…", regex=True)
-    return [
-        f"{len(part)} samples, such as {part['sample_id'].iloc[0]}: {part['call_reason'].iloc[0]}"
-        for _, part in declined.groupby(kinds, sort=False)
-    ]
+def driver_table(data: ReportData) -> pd.DataFrame:
+    """Return what drives each sample, see :func:`pipelines.mechanism_table.mechanism_table`."""
+    classes = {feature.id: feature.mechanism for feature in data.facts.features}
+    groups = {name: data.facts.groups[mechanism] for name, mechanism in classes.items()}
+    return mechanism_table(data.attributed, mechanisms=classes, groups=groups)
 
 
-def _drifted(scored: ScoredCohort) -> list[str]:
-    """Return the features that moved, and more than between training cohorts, furthest first."""
-    if scored.drift.empty:
-        return []
-    drift = scored.drift
-    moved = drift[(drift["verdict"] == "drifted") & (drift["psi"] > drift["training_psi"])]
-    ordered = moved.sort_values("psi", ascending=False)["feature"]
-    return [str(name) for name in ordered]
+def write_report(data: ReportData, folder: Path) -> int:
+    """Write ``report.html`` and ``patients/``, and return the number of patients.
+
+    Pages of patients that are no longer there are removed.
+    """
+    pages = ReportPages(data)
+    names = page_names(pages.patients)
+    for patient, name in zip(pages.patients, names, strict=True):
+        write_text(pages.patient(patient), folder / "patients" / name)
+    for page in (folder / "patients").glob("*.html"):
+        if page.name not in names and _PAGE.fullmatch(page.name):
+            with suppress(OSError):
+                page.unlink()
+    write_text(pages.cohort(pages=names), folder / "report.html")
+    return len(names)
 
 
-def _plain_facts(loaded: LoadedModel) -> dict[str, str]:
-    """Return the model's provenance as text."""
-    facts = loaded.model.facts
-    plain = {name: str(value) for name, value in facts.items() if isinstance(value, str)}
-    return plain | {"training_cohorts": ", ".join(facts["training_cohorts"])}
+def render_report(data: ReportData) -> str:
+    """Return a cohort's report as one page, every patient inside, that needs no other file."""
+    return ReportPages(data).cohort()
 
 
-def _metric_rows(scored: ScoredCohort) -> list[tuple[str, str]]:
-    estimates = scored.evaluate(n_resamples=_RESAMPLES, seed=_SEED)
-    names = {
-        "auroc": "AUROC",
-        "auprc": "AUPRC (resistant)",
-        "brier": "Brier score",
-        "ece": "Expected calibration error",
-    }
-    return [
-        (text, interval_text(found))
-        for name, text in names.items()
-        if isinstance(found := estimates.get(name), Estimate)
-    ]
+def page_names(patients: Sequence[PatientView]) -> list[str]:
+    """Return a file name for each patient: a number, and what of the id is safe in a file name.
 
-
-def _figures(scored: ScoredCohort) -> dict[str, Figure]:
-    labelled = scored.predictions.assign(resistant=scored.resistant.to_numpy())
-    order = pd.Index(scored.predictions.sort_values("probability", ascending=False)["sample_id"])
-    return {
-        "Probability of resistance": probability_ranking(
-            labelled, threshold=scored.threshold, title="Calibrated probability of resistance"
-        ),
-        "Which mechanisms drive the cohort": mechanism_bar(
-            scored.mechanism_sums, title="Attribution by mechanism"
-        ),
-        "Mechanisms of each sample": mechanism_heatmap(
-            scored.mechanism_sums, order=order, title="Attribution by mechanism and sample"
-        ),
-        "Which features drive it": beeswarm(
-            scored.attributions, title="SHAP of the leading features"
-        ),
-    }
-
-
-def _quality(scored: ScoredCohort) -> dict[str, str]:
-    obs = scored.cohort.adata.obs
-    coverage = scored.predictions["gene_coverage"]
-    covered = {
-        "Catalogue genes measured": f"{coverage.min():.0%} to {coverage.max():.0%}",
-        "Background genes in the file": f"{scored.background_coverage:.0%}",
-    }
-    if "library_size" not in obs:  # values scaled per gene have neither
-        return covered
-    return {
-        "Library size (median, range)": (
-            f"{obs['library_size'].median():,.0f} "
-            f"({obs['library_size'].min():,.0f} to {obs['library_size'].max():,.0f})"
-        ),
-        "Genes detected (median, range)": (
-            f"{obs['genes_detected'].median():,.0f} "
-            f"({obs['genes_detected'].min():,} to {obs['genes_detected'].max():,})"
-        ),
-        "Quality outliers (kept)": str(int(obs["qc_outlier"].sum())),
-        **covered,
-    }
-
-
-def _gene_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
-    """Return the features that lack genes, or take genes of another name, the poorest first."""
-    table = scored.genes.features.reset_index()
-    renamed = table["found_as"].str.contains("(", regex=False)
-    told = table[(table["missing"] != "") | (table["note"] != "") | renamed | ~table["scored"]]
-    rows = told.sort_values("coverage", kind="stable", na_position="first").to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
-
-
-def _sample_rows(scored: ScoredCohort) -> list[dict[str, Any]]:
-    ordered = scored.predictions.sort_values("probability", ascending=False)
-    leading = ordered[[f"mechanism_{rank}" for rank in (1, 2, 3)]]
-    named = [
-        ", ".join(str(name) for name in row if name) for row in leading.itertuples(index=False)
-    ]
-    columns = ["sample_id", "patient_id", "probability", "call", "call_reason"]
-    table = ordered[columns].assign(mechanisms=[text.replace("_", " ") for text in named])
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    Examples
+    --------
+    >>> page_names([PatientView(1, "../Patient Ä 7", "x", ()), PatientView(2, "<>", "x", ())])
+    ['0001-patient-a-7.html', '0002.html']
+    """
+    names = []
+    for patient in patients:
+        plain = unicodedata.normalize("NFKD", patient.patient_id).encode("ascii", "ignore").decode()
+        letters = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:_MOST_LETTERS].strip("-")
+        names.append(f"{patient.number:04d}{'-' if letters else ''}{letters}.html")
+    return names

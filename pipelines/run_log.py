@@ -1,63 +1,43 @@
-"""Write a trained experiment into MLflow: inputs, metrics, figures, model, a child per cohort."""
+"""Write a trained experiment into MLflow: inputs, figures, metrics, model, a child per cohort."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
 
 from features.reference import Standardisation
-from models.metrics import evaluate_predictions
-from models.resistance_model import ResistanceModel
-from pipelines.config import ExperimentConfig
-from pipelines.dataset import Dataset
+from pipelines.artifacts import gathered_artifacts, log_text
 from pipelines.headline import compare
-from pipelines.ingest import IngestedCohort
-from pipelines.run_description import run_description
-from pipelines.run_figures import log_attributions, log_figures
-from pipelines.run_metrics import shift_metrics, validation_metrics
-from pipelines.score import ScoredCohort, score_cohort
-from pipelines.tracking import (
-    default_store,
-    describe_run,
-    estimate_metrics,
-    log_cohort,
-    log_table,
-    move_alias,
-    open_store,
-    register_model,
-    start_run,
+from pipelines.logged_model import (
+    describe_registered_model,
+    log_model,
+    register_version,
+    shortened,
 )
-from pipelines.validate import ARM_SUFFIX, ARMS, Validation
-from pipelines.validation_page import read_run, validation_page
+from pipelines.model_card import model_card, short_model_card
+from pipelines.open_run import OpenRun
+from pipelines.registry import Decision, decide_after_training
+from pipelines.run_children import log_held_out_cohorts, log_scored_cohort
+from pipelines.run_description import (
+    registered_model_description,
+    run_description,
+    with_children,
+    with_gate,
+)
+from pipelines.run_figures import log_figures
+from pipelines.run_inputs import flat_params, log_datasets, log_inputs, training_datasets
+from pipelines.run_metrics import log_linked_metrics, training_metrics
+from pipelines.run_reports import log_held_out_reports
+from pipelines.run_tables import log_tables
+from pipelines.run_tags import verdict_tags, version_tags
+from pipelines.trained import TrainedExperiment
+from pipelines.validate import ARM_SUFFIX
+from pipelines.validation_page import RunRecord, validation_page
 
-__all__ = ["TrainedExperiment", "TrainingResult", "log_run"]
+__all__ = ["LoggedRun", "TrainingResult", "decide", "log_run"]
 
-
-@dataclass(frozen=True)
-class TrainedExperiment:
-    """Everything that goes into the run of one experiment."""
-
-    config: ExperimentConfig
-    project: Path
-    dataset: Dataset
-    ingested: Sequence[IngestedCohort]
-    extra: Sequence[IngestedCohort]
-    validations: Mapping[Standardisation, Validation]
-    model: ResistanceModel
-    signs: pd.DataFrame
-    shift: pd.DataFrame
-    drift: pd.DataFrame
-    minutes: float
-    tags: Mapping[str, str]
-
-    @property
-    def features(self) -> pd.DataFrame:
-        """Unstandardised features of the final model (n_samples, n_features)."""
-        return self.dataset.features(list(self.dataset.cohorts))
+_LONGEST_NOTE = 8000
 
 
 @dataclass(frozen=True)
@@ -69,13 +49,15 @@ class TrainingResult:
     run_id, model_name, model_version, tracking_uri
         Where it lies in MLflow.
     metrics
-        Every metric of the parent run by name.
+        Every metric of the parent run by name, but for what the machine did.
     comparison
         ``predictor, standardisation, metric, cohort, value, low, high``.
     signs
         Table of :func:`models.signs.sign_agreement`.
     mean_absolute_attribution
         Standardisation → mean |SHAP| of each feature over the out-of-cohort predictions.
+    decision
+        What the gate said of the version, and where the alias points.
     """
 
     run_id: str
@@ -86,186 +68,132 @@ class TrainingResult:
     comparison: pd.DataFrame
     signs: pd.DataFrame
     mean_absolute_attribution: Mapping[Standardisation, "pd.Series[float]"]
+    decision: Decision
 
 
-def log_run(trained: TrainedExperiment) -> TrainingResult:
-    """Write the run, register the model, move the alias last, and return where it all lies."""
-    config = trained.config
-    store = default_store(trained.project, uri=config.tracking.uri)
-    open_store(store, experiment=config.tracking.experiment)
-    comparison = compare(trained.validations)
-    name = config.model.registered_name
-    with start_run(name, tags={**trained.tags, "setting": config.setting}) as run_id:
-        _log_inputs(trained)
-        _log_tables(trained, comparison)
-        log_figures(
-            trained.validations,
-            comparison,
-            signs=trained.signs,
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run that holds all it is to hold: its id, note and metrics, and the version registered."""
+
+    run_id: str
+    tracking_uri: str
+    version: str
+    note: str
+    metrics: Mapping[str, float]
+    comparison: pd.DataFrame
+
+
+def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
+    """Write the run, register the model, and return where it all lies; no alias moves."""
+    config, comparison = trained.config, compare(trained.validations)
+    name, metrics = config.model.registered_name, training_metrics(trained)
+    cohorts = ", ".join(trained.dataset.cohorts)
+    tags = {**opened.tags, "cohorts": cohorts, **verdict_tags(metrics)}
+    with gathered_artifacts() as folder:
+        log_inputs(trained)
+        log_tables(trained, comparison)
+        _log_figures(trained, comparison)
+        log_held_out_reports(
+            trained.validations["cohort"],
+            trained.dataset,
+            ingested=trained.ingested,
             shift=trained.shift,
-            drift=trained.drift,
-            mechanisms=trained.model.catalogue.mechanisms,
+            model=trained.model,
+            model_name=name,
         )
-        metrics = _metrics(trained)
-        mlflow.log_metrics(metrics)
-        describe_run(run_description(trained.dataset.samples, comparison))
-        page = validation_page(read_run(run_id))
-        mlflow.log_text(page, "validation.md")
-        version = register_model(trained.model, name=name)
-        for cohort in trained.dataset.cohorts:
-            _log_held_out(trained, cohort)
-        for scored in trained.extra:
-            found = _log_scored(trained, scored, version)
-            mlflow.log_metrics(found)
-            metrics |= found
-    move_alias(name, alias=config.model.alias, version=version)
-    importance = {
-        arm: validation.loco.attributions.values.abs().mean()
-        for arm, validation in trained.validations.items()
-        if validation.loco.attributions is not None
-    }
+        record = RunRecord(folder, tags, metrics)
+        card, short = model_card(record), short_model_card(record)
+        log_text(card, "model_card.md")
+        log_text(validation_page(record), "validation.md")
+        note = run_description(record, experiment=opened.experiment_id, run=opened.run_id)
+    datasets = training_datasets(trained)
+    shared = version_tags(tags)
+    model_id = log_model(
+        trained.model,
+        name=name,
+        card=card,
+        tags={**shared, "mlflow.note.content": short},
+        params=_model_params(trained),
+    )
+    mlflow.set_tags({**tags, "mlflow.note.content": shortened(note, most=_LONGEST_NOTE)})
+    mlflow.log_params(flat_params(config.model_dump(mode="json")))
+    log_datasets(datasets, context="training")
+    log_linked_metrics(metrics, run_id=opened.run_id, model_id=model_id, datasets=datasets)
+    version = register_version(model_id, name=name, description=short, tags=shared)
+    describe_registered_model(
+        name,
+        description=registered_model_description(name, setting=config.setting),
+        tags={"setting": config.setting},
+    )
+    children = log_held_out_cohorts(trained, datasets=datasets, tags=tags)
+    note = with_children(note, children, experiment=opened.experiment_id)
+    for cohort in trained.extra:
+        found = log_scored_cohort(trained, cohort, version=version, model_id=model_id, tags=tags)
+        mlflow.log_metrics(found)
+        metrics |= found
+    opened.watch.lap("writing")
+    mlflow.log_metrics(opened.watch.metrics)
+    return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
+
+
+def decide(trained: TrainedExperiment, logged: LoggedRun) -> TrainingResult:
+    """Let the gate decide on the alias, say so in the run's description, return the result.
+
+    To be called when the run has ended: until then the alias points where it did before.
+    """
+    model = trained.config.model
+    decision = decide_after_training(
+        model.registered_name,
+        logged.version,
+        alias=model.alias,
+        limits=trained.config.gate,
+        project=trained.project,
+    )
+    note = shortened(with_gate(logged.note, decision.lines()), most=_LONGEST_NOTE)
+    mlflow.MlflowClient().set_tag(logged.run_id, "mlflow.note.content", note)
     return TrainingResult(
-        run_id, name, version, store.uri, metrics, comparison, trained.signs, importance
+        run_id=logged.run_id,
+        model_name=model.registered_name,
+        model_version=logged.version,
+        tracking_uri=logged.tracking_uri,
+        metrics=logged.metrics,
+        comparison=logged.comparison,
+        signs=trained.signs,
+        mean_absolute_attribution={
+            arm: validation.loco.attributions.values.abs().mean()
+            for arm, validation in trained.validations.items()
+            if validation.loco.attributions is not None
+        },
+        decision=decision,
     )
 
 
-def _log_inputs(trained: TrainedExperiment) -> None:
-    dataset = trained.dataset
-    resolved = trained.config.model_dump(mode="json")
-    mlflow.log_params(_flatten(resolved))
-    mlflow.log_dict(resolved, "config/resolved.yaml")
-    cohorts = [*trained.ingested, *trained.extra]
-    documents: Mapping[str, Any] = {
-        "files_sha256": {cohort.name: dict(cohort.files) for cohort in cohorts},
-        "left_out_by_timepoint": {n: dict(counts) for n, counts in dataset.left_out.items()},
-        "notes": {cohort.name: list(cohort.report.notes) for cohort in cohorts},
-        "catalogue": trained.model.catalogue.model_dump(mode="json"),
+def _log_figures(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
+    log_figures(
+        trained.validations,
+        comparison,
+        catalogue=trained.model.catalogue,
+        setting=trained.config.setting,
+        signs=trained.signs,
+        shift=trained.shift,
+        drift=trained.drift,
+        gene_coverage=trained.dataset.gene_coverage(),
+        n_resamples=trained.config.validation.n_resamples,
+        seed=trained.config.seed,
+    )
+
+
+def _model_params(trained: TrainedExperiment) -> dict[str, str]:
+    """Return what tells logged models apart at a glance."""
+    model, samples = trained.model, trained.dataset.samples
+    labels = samples["resistant"].dropna()
+    chosen = model.facts["chosen"]
+    return {
+        "setting": model.setting,
+        "cohorts": str(len(trained.dataset.cohorts)),
+        "labelled": str(len(labels)),
+        "resistant_share": f"{labels.mean():.3f}",
+        "features": str(len(model.feature_names)),
+        "seed": str(trained.config.seed),
+        **{f"chosen{ARM_SUFFIX[arm]}": str(chosen[arm]).partition("|")[0] for arm in model.arms},
     }
-    for name, document in documents.items():
-        mlflow.log_dict(document, f"data/{name}.json")
-    for cohort in trained.ingested:
-        rows = dataset.samples["cohort"] == cohort.name
-        labels = dataset.samples.loc[rows, "resistant"]
-        source = next(iter(cohort.files))
-        log_cohort(trained.features[rows], labels, name=cohort.name, source=source)
-    for arm, validation in trained.validations.items():
-        log_table(validation.plan.table(), f"splits/plan{ARM_SUFFIX[arm]}.parquet")
-
-
-def _log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
-    for arm, validation in trained.validations.items():
-        suffix = ARM_SUFFIX[arm]
-        predictions = {
-            "loco": validation.loco.predictions,
-            "nested": validation.nested.predictions,
-            **{f"baseline.{name}": frame for name, frame in validation.peers.items()},
-        }
-        schemes = {"loco": validation.loco, "nested": validation.nested}
-        if validation.tumour_type is not None:
-            schemes["tumour_type"] = validation.tumour_type
-            predictions["tumour_type"] = validation.tumour_type.predictions
-        tables = dict(validation.tables)
-        for what in ("folds", "trials"):
-            parts = [getattr(found, what).assign(scheme=name) for name, found in schemes.items()]
-            tables[what] = pd.concat(parts, ignore_index=True)
-        for name, frame in predictions.items():
-            log_table(frame.rename_axis("sample"), f"predictions/{name}{suffix}.parquet")
-        for name, frame in tables.items():
-            log_table(frame, f"tables/{name}{suffix}.parquet")
-    log_table(comparison, "tables/comparison.parquet")
-    log_table(trained.signs, "tables/feature_signs.parquet")
-    log_table(trained.shift, "tables/shift.parquet")
-    log_table(trained.drift, "tables/drift.parquet")
-    log_table(trained.features.rename_axis("sample"), "tables/features.parquet")
-
-
-def _metrics(trained: TrainedExperiment) -> dict[str, float]:
-    dataset = trained.dataset
-    left_out = sum(sum(counts.values()) for counts in dataset.left_out.values())
-    metrics = {
-        "samples.labelled": float(dataset.samples["resistant"].notna().sum()),
-        "samples.left_out_by_timepoint": float(left_out),
-        "minutes.validation": trained.minutes,
-    }
-    verdicts = trained.signs["verdict"].value_counts()
-    for outcome in ("agrees", "opposes", "unclear"):
-        metrics[f"signs.{outcome}"] = float(verdicts.get(outcome, 0))
-    for arm, validation in trained.validations.items():
-        metrics |= validation_metrics(validation, arm=arm)
-    return metrics | shift_metrics(trained.shift)
-
-
-def _log_held_out(trained: TrainedExperiment, cohort: str) -> None:
-    """Log one held-out cohort as a child run, under the parent's metric names."""
-    samples = trained.dataset.samples
-    with start_run(f"held out: {cohort}", tags={"held_out": cohort, **trained.tags}, nested=True):
-        for arm, validation in trained.validations.items():
-            samples = validation.samples
-            if cohort not in set(samples["cohort"]):
-                continue
-            frames = {"loco": validation.loco.predictions} | {
-                f"baseline.{name}.loco": frame for name, frame in validation.peers.items()
-            }
-            for prefix, frame in frames.items():
-                estimates = evaluate_predictions(
-                    frame[frame["cohort"] == cohort],
-                    n_resamples=trained.config.validation.n_resamples,
-                    seed=trained.config.seed,
-                )
-                own = {name: found for name, found in estimates.items() if "." not in name}
-                mlflow.log_metrics(estimate_metrics(own, prefix=f"{prefix}{ARM_SUFFIX[arm]}"))
-            if arm == "cohort" and validation.loco.attributions is not None:
-                rows = samples.index[samples["cohort"] == cohort]
-                log_attributions(
-                    validation.loco.attributions.of(rows),
-                    mechanisms=trained.model.catalogue.mechanisms,
-                    arm=arm,
-                    what=cohort,
-                )
-
-
-def _log_scored(
-    trained: TrainedExperiment, cohort: IngestedCohort, version: str
-) -> dict[str, float]:
-    """Score a cohort that was not trained on, as a child run; return its metrics."""
-    config = trained.config
-    uri = f"models:/{config.model.registered_name}/{version}"
-    metrics: dict[str, float] = {}
-    with start_run(
-        f"scored: {cohort.name}", tags={"scored": cohort.name, **trained.tags}, nested=True
-    ):
-        for arm in ARMS:
-            if not _can_be_scored(cohort, arm, min_cohort_size=trained.model.min_cohort_size):
-                continue
-            scored = score_cohort(
-                trained.model, cohort, standardisation=arm, uri=uri, version=version
-            )
-            log_table(scored.predictions, f"predictions{ARM_SUFFIX[arm]}.parquet")
-            log_table(scored.attribution_table(), f"shap/attributions{ARM_SUFFIX[arm]}.parquet")
-            metrics |= _scored_metrics(scored, config, prefix=f"scored{ARM_SUFFIX[arm]}")
-        mlflow.log_metrics(metrics)
-    return metrics
-
-
-def _can_be_scored(cohort: IngestedCohort, arm: Standardisation, *, min_cohort_size: int) -> bool:
-    if arm == "reference":
-        return cohort.reference_offered
-    return bool(cohort.adata.n_obs >= min_cohort_size)
-
-
-def _scored_metrics(
-    scored: ScoredCohort, config: ExperimentConfig, *, prefix: str
-) -> dict[str, float]:
-    estimates = scored.evaluate(n_resamples=config.validation.n_resamples, seed=config.seed)
-    own = {name: found for name, found in estimates.items() if "." not in name}
-    return estimate_metrics(own, prefix=f"{prefix}.{scored.cohort.name}")
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
-    return flat

@@ -1,8 +1,8 @@
 """MLflow: the store, what a run holds, the registered model."""
 
+import logging
 import os
-import tempfile
-import warnings
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +11,13 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from features.errors import ConfigError, ModelError, examples
 from models.metrics import Estimate
 from models.resistance_model import ResistanceModel
-from pipelines.provenance import library_requirements
+from pipelines.standing import standing_notes
+from pipelines.store_faults import refusals_told, store_fault
 
 __all__ = [
     "LoadedModel",
@@ -29,18 +26,11 @@ __all__ = [
     "describe_run",
     "estimate_metrics",
     "load_model",
-    "log_cohort",
-    "log_figure",
-    "log_table",
-    "move_alias",
     "open_store",
-    "register_model",
     "start_run",
     "trials_file",
 ]
 
-_PACKAGES = Path(__file__).resolve().parent.parent
-_MODEL_ARTIFACT = "model"
 _SQLITE = "sqlite:///"
 
 
@@ -96,22 +86,56 @@ def open_store(store: Store, *, experiment: str | None = None) -> None:
             mlflow.MlflowClient().search_experiments(max_results=1)
             return
         if mlflow.get_experiment_by_name(experiment) is None:
-            location = f"{store.artifacts}/{experiment}" if store.artifacts else None
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            mlflow.create_experiment(experiment, artifact_location=location, tags=tags)
+            _make_experiment(store, experiment)
         mlflow.set_experiment(experiment)
     except (MlflowException, OSError, ImportError) as error:
-        raise ConfigError(
-            f"the MLflow store {store.uri} does not answer: {error}; check tracking.uri and "
-            "MLFLOW_TRACKING_URI"
-        ) from error
+        raise ConfigError(store_fault(store.uri, error)) from error
+
+
+def _make_experiment(store: Store, name: str) -> None:
+    """Make an experiment, unless another training has just made it."""
+    location = f"{store.artifacts}/{name}" if store.artifacts else None
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    try:
+        mlflow.create_experiment(name, artifact_location=location, tags=tags)
+    except MlflowException:
+        if mlflow.get_experiment_by_name(name) is None:
+            raise
 
 
 @contextmanager
-def start_run(name: str, *, tags: Mapping[str, str], nested: bool = False) -> Iterator[str]:
-    """Start a run and yield its id; it ends FAILED when the block raises."""
-    with mlflow.start_run(run_name=name, tags=dict(tags), nested=nested) as run:
+def start_run(
+    name: str, *, tags: Mapping[str, str], nested: bool = False, watched: bool = False
+) -> Iterator[str]:
+    """Start a run and yield its id; it ends FAILED when the block raises.
+
+    ``watched``: the machine's processor, memory, disk and network are logged all the while.
+
+    Raises
+    ------
+    ConfigError
+        The server refuses the user, here or inside the block.
+    """
+    with (
+        refusals_told(),
+        _quiet(),
+        mlflow.start_run(
+            run_name=name, tags=dict(tags), nested=nested, log_system_metrics=watched
+        ) as run,
+    ):
         yield run.info.run_id
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let MLflow's watch over the machine tell only what went wrong."""
+    logger = logging.getLogger("mlflow.system_metrics.system_metrics_monitor")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def estimate_metrics(estimates: Mapping[str, Estimate], *, prefix: str) -> dict[str, float]:
@@ -134,89 +158,18 @@ def describe_run(text: str) -> None:
     mlflow.set_tag("mlflow.note.content", text)
 
 
-def log_figure(figure: Figure, path: str) -> None:
-    """Log a figure as PNG."""
-    mlflow.log_figure(figure, path, save_kwargs={"dpi": 120, "bbox_inches": "tight"})
-
-
-def log_table(table: pd.DataFrame, path: str) -> None:
-    """Log a table as parquet; an index with a name becomes a column."""
-    flat = table.reset_index() if table.index.name else table
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / Path(path).name
-        flat.to_parquet(target, index=False)
-        parent = Path(path).parent.as_posix()
-        mlflow.log_artifact(str(target), None if parent == "." else parent)
-
-
-def log_cohort(
-    features: pd.DataFrame, labels: "pd.Series[float]", *, name: str, source: str
-) -> None:
-    """Log a cohort's features and labels as a dataset of the run (schema and digest, no data)."""
-    table = features.assign(resistant=labels)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="mlflow")
-        dataset = mlflow.data.from_pandas(table, source=source, name=name, targets="resistant")
-    mlflow.log_input(dataset, context="training")
-
-
-def register_model(model: ResistanceModel, *, name: str) -> str:
-    """Log the model to the active run, register it, and return its version.
-
-    The logged model holds its code, catalogue and reference, and no pickle. Its input example is
-    made up, never a patient.
-    """
-    columns = [ColSpec(DataType.double, feature) for feature in model.feature_names]
-    signature = ModelSignature(
-        inputs=Schema([*columns, ColSpec(DataType.string, "cohort", required=False)]),
-        outputs=Schema([ColSpec(DataType.double, "probability")]),
-        params=ParamSchema([ParamSpec("standardisation", DataType.string, "reference")]),
-    )
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _no_uv_detection():
-        warnings.filterwarnings("ignore", module="mlflow")
-        model.save(Path(folder) / _MODEL_ARTIFACT)
-        info = mlflow.pyfunc.log_model(
-            name=_MODEL_ARTIFACT,
-            python_model=str(_PACKAGES / "models" / "served.py"),
-            artifacts={_MODEL_ARTIFACT: str(Path(folder) / _MODEL_ARTIFACT)},
-            code_paths=[str(_PACKAGES / "features"), str(_PACKAGES / "models")],
-            signature=signature,
-            input_example=_made_up_example(model.feature_names),
-            pip_requirements=library_requirements(),
-            registered_model_name=name,
-        )
-    return str(info.registered_model_version)
-
-
-def _made_up_example(features: Sequence[str]) -> pd.DataFrame:
-    values = np.random.default_rng(0).uniform(0.2, 0.8, (3, len(features))).round(3)
-    return pd.DataFrame(values, columns=list(features)).assign(cohort="synthetic")
-
-
-@contextmanager
-def _no_uv_detection() -> Iterator[None]:
-    """Keep MLflow from packing the uv project of whatever folder the user stands in."""
-    variable = mlflow.environment_variables.MLFLOW_UV_AUTO_DETECT
-    before = variable.get_raw()
-    variable.set(False)
-    try:
-        yield
-    finally:
-        variable.unset() if before is None else variable.set(before)
-
-
-def move_alias(name: str, *, alias: str, version: str) -> None:
-    """Let an alias of a registered model point to a version."""
-    mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
-
-
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model out of the store, with the URI asked for and its registered version if any."""
+    """A model out of the store, with the URI asked for and its registered version if any.
+
+    ``notes`` say what the gate holds against the version, as of
+    :func:`pipelines.standing.standing_notes`.
+    """
 
     model: ResistanceModel
     uri: str
     version: str | None
+    notes: tuple[str, ...] = ()
 
 
 def load_model(uri: str) -> LoadedModel:
@@ -238,7 +191,19 @@ def load_model(uri: str) -> LoadedModel:
     found = sorted(folder.glob("artifacts/*/model.json"))
     if not found:
         raise ModelError(f"'{uri}' is not an OncoResist model (no artifacts/model/model.json)")
-    return LoadedModel(ResistanceModel.load(found[0].parent), uri, _version(uri))
+    version = _version(uri)
+    model = ResistanceModel.load(found[0].parent)
+    return LoadedModel(model, uri, version, _notes(uri, version))
+
+
+def _notes(uri: str, version: str | None) -> tuple[str, ...]:
+    if version is None:
+        return ()
+    name = re.split("[@/]", uri.removeprefix("models:/"))[0]
+    try:
+        return standing_notes(mlflow.MlflowClient().get_model_version(name, version).tags)
+    except MlflowException:
+        return ()
 
 
 def _registered() -> Sequence[str]:

@@ -1,5 +1,6 @@
 """``docs/validation.md``: every figure of a training run's validation, rendered from the run."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,29 +16,12 @@ from mlflow.exceptions import MlflowException
 from features.errors import ConfigError
 from pipelines.criteria import judge
 from pipelines.files import replaced_when_done, write_text
+from pipelines.names import predictor_name
 
 __all__ = ["RunRecord", "read_run", "validation_page", "write_validation_page"]
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _ARMS = {"cohort": "", "reference": "_reference"}
-_NAMES = {
-    "model": "**model**",
-    "gep_18": "GEP-18",
-    "ifng_6": "IFN-γ-6",
-    "impres": "IMPRES",
-    "cytolytic": "cytolytic activity",
-    "tls": "TLS",
-    "tgf_beta": "TGF-β",
-    "pdl1": "PD-L1",
-    "pd1": "PD-1",
-    "ctla4": "CTLA-4",
-    "cd8": "CD8",
-    "tide": "TIDE",
-    "prior": "class prior",
-    "clinical": "clinical covariates alone",
-    "combined": "markers and clinical covariates",
-    "all_genes": "LightGBM on all genes",
-}
 
 
 @dataclass(frozen=True)
@@ -67,10 +51,16 @@ class RunRecord:
     @cached_property
     def figures(self) -> Mapping[str, Path]:
         """Name → PNG of the validation and of what drives it (SHAP over all held-out cohorts)."""
-        files = [*self.folder.glob("figures/*.png")]
-        for pattern in ("beeswarm*", "mechanisms*"):
+        files = [*self.folder.glob("figures/*/*.png")]
+        for pattern in ("beeswarm*", "mechanisms*", "dependence*", "heatmap*"):
             files += self.folder.glob(f"shap/{pattern}.png")
         return {file.stem: file for file in sorted(files)}
+
+    @cached_property
+    def agreement(self) -> Mapping[str, Mapping[str, Any]]:
+        """How far folds agree on mechanisms, features and groups (cohort-relative), if told."""
+        file = self.folder / "shap" / "agreement.json"
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table of the run, empty where it has none."""
@@ -97,6 +87,12 @@ def read_run(run: str) -> RunRecord:
         ) from error
     if not (folder / "tables" / "calibration.parquet").is_file():
         raise ConfigError(f"run '{run}' holds no validation; give the run id of a training")
+    if not any(folder.glob("figures/*/*.png")):
+        raise ConfigError(
+            f"run '{run}' holds its figures as an earlier OncoResist laid them out (no folders "
+            "under figures/); its own validation.md stands among its artifacts; to write the page "
+            "anew, train again"
+        )
     return RunRecord(folder, dict(found.data.tags), dict(found.data.metrics))
 
 
@@ -137,7 +133,7 @@ def validation_page(record: RunRecord) -> str:
         metrics=record.metrics,
         tags=record.tags,
         arms=_ARMS,
-        names=_NAMES,
+        named_predictor=predictor_name,
         figures={stem: file.relative_to(record.folder) for stem, file in record.figures.items()},
         rows=_rows,
         table=record.table,

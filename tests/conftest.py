@@ -21,9 +21,11 @@ from models.calibration import PlattCalibrator
 from models.classifier import ResistanceClassifier
 from models.conformal import ConformalSets
 from models.drift import DriftReference
+from models.gene_reference import GeneReference, gene_ranks
 from models.resistance_model import ModelArm, ResistanceModel
 from models.shift import ShiftDetector
 from models.training_reference import TrainingReference
+from pipelines import run_children, run_log
 from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.demo import DemoResult, run_demo
@@ -48,6 +50,21 @@ def require(condition: bool, reason: str) -> None:
 def without_times(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return a run's metrics without how long it took, which no two runs share."""
     return {name: value for name, value in metrics.items() if not name.startswith("minutes.")}
+
+
+def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
+    """Let trainings draw and report nothing.
+
+    The demo's tests look at figures and reports, and drawing takes most of the time.
+    """
+    drawing = (
+        (run_log, "log_figures"),
+        (run_log, "log_held_out_reports"),
+        (run_children, "log_attributions"),
+        (run_children, "log_scored_report"),
+    )
+    for module, name in drawing:
+        patch.setattr(module, name, lambda *arguments, **options: None)
 
 
 @pytest.fixture(scope="session")
@@ -180,8 +197,12 @@ def train_small_model() -> Callable[..., ResistanceModel]:
         background, cohorts = transformer.background_, training.obs["cohort"]
         profiles = rank_profile(training, background=background)
         detector = ShiftDetector().fit(profiles, features, cohorts=cohorts, background=background)
+        ranks = gene_ranks(training, background=background, genes=catalogue.gene_symbols)
         known = TrainingReference(
-            detector, DriftReference().fit(features, cohorts=cohorts), fingerprint(training)
+            detector,
+            DriftReference().fit(features, cohorts=cohorts),
+            fingerprint(training),
+            GeneReference.learn(ranks, cohorts=cohorts),
         )
         return ResistanceModel(setting, catalogue, transformer, arms, known, 15, facts)
 

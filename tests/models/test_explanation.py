@@ -1,9 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 import shap
-from scipy.special import expit
+from scipy.special import expit, logit
 
+from models import explanation
 from models.calibration import (
     BetaCalibrator,
     IsotonicCalibrator,
@@ -12,13 +15,15 @@ from models.calibration import (
 )
 from models.candidates import AveragedModels, FeatureModel, resistance_score
 from models.classifier import ResistanceClassifier
-from models.explanation import NOT_MEASURED, Attributions, explain
+from models.explanation import NOT_MEASURED, AdditivityError, Attributions, explain
 from models.linear import SignedLogisticRegression
 
-TREES = ResistanceClassifier(n_estimators=40, n_seeds=2)
+TREES = ResistanceClassifier(n_estimators=40, n_seeds=2, colsample_bytree=1.0)
 LINE = SignedLogisticRegression(alpha=0.05)
 FAMILIES = {
     "boosted": TREES,
+    "bagged": ResistanceClassifier(n_estimators=40, n_seeds=2, subsample=0.6),
+    "without a split": ResistanceClassifier(n_estimators=5, min_child_samples=90),
     "linear": LINE,
     "some columns": FeatureModel(TREES, ["d", "b"]),
     "average": AveragedModels([FeatureModel(TREES, list("abcd")), FeatureModel(LINE, ["c", "a"])]),
@@ -56,6 +61,7 @@ def fitted():
 def test_attributions_add_up_to_the_calibrated_log_odds(family, calibration):
     X, y = simulated()
     classifier = FAMILIES[family].fit(X[:100], y[:100])
+    X.loc[::9, "a"] = np.nan  # never missing in training
     scores = resistance_score(classifier, X)
     calibrator = CALIBRATORS[calibration](scores[:100], y[:100])
     found = explain(classifier, calibrator, X)
@@ -66,6 +72,13 @@ def test_attributions_add_up_to_the_calibrated_log_odds(family, calibration):
     assert found.values.columns.equals(X.columns)
     assert found.values.index.equals(X.index)
     pd.testing.assert_frame_equal(found.features, X)
+    np.testing.assert_allclose(found.log_odds, expected, atol=1e-12)
+    probability = calibrator.predict(scores)
+    np.testing.assert_allclose(found.probability, probability, atol=1e-12)
+    shown = found.in_probability()
+    total = shown.values.sum(axis=1) + shown.base_value
+    np.testing.assert_allclose(total, probability, atol=1e-12)
+    assert (np.sign(shown.values) == np.sign(found.values)).all().all()
 
 
 def test_the_attributions_of_a_line_are_those_of_shaps_linear_explainer():
@@ -126,6 +139,82 @@ def test_a_sample_at_the_base_value_keeps_its_calibrated_log_odds():
     assert (found.values == 0).all().all()
     expected = calibrator.calibrated_log_odds(model.decision_function(unknown))
     np.testing.assert_allclose(found.base_value, expected, atol=1e-12)
+
+
+def test_terms_that_cancel_out_keep_their_size():
+    X, y = simulated()
+    model = SignedLogisticRegression(alpha=0.05).fit(X, y)
+    model.coef_, model.mean_, model.scale_ = np.array([3.0, -3.0, 0, 0]), np.zeros(4), np.ones(4)
+    calibrator = PlattCalibrator().fit(model.decision_function(X), y)
+    found = explain(model, calibrator, X.iloc[1:2] * 0 + 1)
+    expected = calibrator.slope_ * model.coef_
+    np.testing.assert_allclose(found.values.iloc[0], expected, rtol=1e-9)
+    base = expit(found.base_value.iloc[0])
+    shown = found.in_probability().values.iloc[0]
+    np.testing.assert_allclose(shown, base * (1 - base) * expected, rtol=1e-9)
+
+
+def test_probabilities_are_shared_out_as_the_log_odds_are():
+    X, classifier, calibrator = fitted()
+    found = explain(classifier, calibrator, X)
+    shown = found.in_probability()
+    shares = found.values.div(found.values.sum(axis=1), axis=0)
+    np.testing.assert_allclose(shown.values.div(shown.values.sum(axis=1), axis=0), shares)
+    np.testing.assert_allclose(shown.base_value, expit(found.base_value), atol=1e-15)
+    np.testing.assert_allclose(logit(shown.probability), found.log_odds, atol=1e-9)
+    np.testing.assert_allclose(shown.log_odds, found.log_odds, atol=1e-9)
+    assert shown.in_probability() is shown
+    assert shown.of(X.index[:3]).scale == Attributions.concat([shown, shown]).scale == shown.scale
+    groups = {"a": "one", "c": "one"}
+    total = shown.by_group(groups).sum(axis=1) + shown.base_value
+    np.testing.assert_allclose(total, found.probability, atol=1e-12)
+
+
+def test_attributions_that_do_not_add_up_are_refused_by_name():
+    X, classifier, calibrator = fitted()
+    X = X.set_axis([f"s{i}" for i in range(len(X))])
+    scores = resistance_score(classifier, X)
+    pd.testing.assert_frame_equal(
+        explain(classifier, calibrator, X, log_odds=scores).values,
+        explain(classifier, calibrator, X).values,
+    )
+    scores[7] += 2e-6
+    scores[8] += 1e-3
+    with pytest.raises(AdditivityError, match=r"sample 's8'.*0\.001 apart.*\(2 of 150 samples"):
+        explain(classifier, calibrator, X, log_odds=scores)
+    scores[3] = np.nan
+    with pytest.raises(AdditivityError, match="sample 's3'"):
+        explain(classifier, calibrator, X, log_odds=scores)
+
+
+def test_chunks_of_rows_change_nothing(monkeypatch):
+    X, y = simulated()
+    average = FAMILIES["average"].fit(X, y)
+    calibrator = PlattCalibrator().fit(resistance_score(average, X), y)
+    whole = explain(average, calibrator, X)
+    monkeypatch.setattr(explanation, "_CHUNK_ROWS", 7)
+    parts = explain(average, calibrator, X)
+    pd.testing.assert_frame_equal(parts.values, whole.values, rtol=1e-12)
+    pd.testing.assert_series_equal(parts.base_value, whole.base_value, rtol=1e-12)
+    assert explain(average, calibrator, X[:0]).values.shape == (0, 4)
+
+
+def test_memory_beyond_the_returned_table_does_not_grow_with_rows(monkeypatch):
+    monkeypatch.setattr(explanation, "_CHUNK_ROWS", 2000)
+    X, y = simulated()
+    model = FeatureModel(ResistanceClassifier(n_estimators=2, n_seeds=2), list("abcd")).fit(X, y)
+    calibrator = PlattCalibrator().fit(resistance_score(model, X), y)
+
+    def beyond(n_samples: int) -> int:
+        table = X.sample(n_samples, replace=True, random_state=0, ignore_index=True)
+        tracemalloc.start()
+        found = explain(model, calibrator, table)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak - found.values.to_numpy().nbytes - found.base_value.to_numpy().nbytes
+
+    more_rows = 36_000
+    assert beyond(4_000 + more_rows) - beyond(4_000) < 0.1 * more_rows * X.shape[1] * 8
 
 
 @pytest.mark.parametrize("model", [TREES, LINE])

@@ -156,6 +156,7 @@ def test_a_saved_model_remembers_what_its_training_samples_looked_like(
         "two": "synthetic_s11",
     }
     np.testing.assert_array_equal(loaded.fingerprints.bits, model.training.fingerprints.bits)
+    assert loaded.genes == model.training.genes
     assert find_duplicates(fingerprint(new), loaded.fingerprints).empty
 
 
@@ -210,14 +211,14 @@ def test_a_saved_model_remembers_setting_coverage_and_kind_of_score(
     )
 
 
-@pytest.mark.parametrize("earlier", [1, 2])
+@pytest.mark.parametrize("earlier", [1, 3])
 def test_a_model_of_an_earlier_format_is_refused_with_the_mend(model_and_cohort, tmp_path, earlier):
     model, _ = model_and_cohort
     model.save(tmp_path)
     file = tmp_path / "model.json"
     description = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**description, "format_version": earlier}), encoding="utf-8")
-    message = rf"model format {earlier} in .*reads format 3: train the model again"
+    message = rf"model format {earlier} in .*reads format 4: train the model again"
     with pytest.raises(ModelError, match=message):
         ResistanceModel.load(tmp_path)
 
@@ -236,9 +237,21 @@ def test_attributions_explain_the_probability(model_and_cohort):
     features = model.transformer.transform(cohort)
     for arm in ARMS:
         found = model.explain(features, standardisation=arm)
-        probability = model.predict(features, standardisation=arm)["probability"]
+        predicted = model.predict(features, standardisation=arm)
+        probability, known = predicted["probability"], predicted["log_odds"]
+        again = model.explain(features, standardisation=arm, log_odds=known)
+        pd.testing.assert_frame_equal(again.values, found.values)
         total = found.values.sum(axis=1) + found.base_value
         np.testing.assert_allclose(expit(total), probability, atol=1e-9)
+
+
+def test_interactions_sum_to_the_attributions_before_calibration(model_and_cohort):
+    model, cohort = model_and_cohort
+    features = model.transformer.transform(cohort)[:20]
+    found = model.interactions(features, standardisation="cohort")
+    values = model.explain(features, standardisation="cohort").values
+    slope = model.arms["cohort"].calibrator.slope_
+    np.testing.assert_allclose(slope * found.sum(axis=2), values, atol=1e-9)
 
 
 def test_small_cohorts_missing_columns_and_unknown_words_are_refused(model_and_cohort, tmp_path):

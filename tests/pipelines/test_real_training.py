@@ -18,14 +18,14 @@ from models.metrics import evaluate_predictions
 from models.plan import make_plan
 from models.signatures import SIGNATURES
 from models.splits import check_splits, grouped_splits, leave_one_cohort_out_splits
-from pipelines import peers, run_log
+from pipelines import peers
 from pipelines.config import load_experiment
 from pipelines.run_log import TrainingResult
 from pipelines.score import PREDICTION_COLUMNS
 from pipelines.selection import make_builder
 from pipelines.tracking import Store, open_store
 from pipelines.train import train
-from tests.conftest import without_times
+from tests.conftest import leave_out_figures, without_times
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -58,8 +58,7 @@ def quick_train(*overrides: str, store: str) -> TrainingResult:
     config = load_experiment(ICI, overrides=[*QUICK, *overrides])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
-        patch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
-        patch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
+        leave_out_figures(patch)
         patch.setattr(peers, "_CLINICAL", Candidate("clinical", "boosted", settings=few))
         return train(config, config_file=ICI)
 

@@ -18,6 +18,7 @@ from models.calibration import PlattCalibrator
 from models.resistance_model import ResistanceModel
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
+from pipelines.report_build import build_report
 from pipelines.score import (
     PREDICTION_COLUMNS,
     ScoredCohort,
@@ -455,8 +456,8 @@ def test_the_report_shows_which_genes_were_found(
     few = ingested(keeping(make_cohort(20), catalogue, 0.3))
     found = scored(model, few, force=True)
     few.adata.obs[["library_size", "genes_detected", "qc_outlier"]] = 0.0
-    page = render_report(found, LoadedModel(model, "models:/made/1", "1"))
-    assert "<h2>Which genes were found</h2>" in page
+    page = render_report(build_report(found, LoadedModel(model, "models:/made/1", "1")))
+    assert "<summary>Which genes were found</summary>" in page
     assert f"<td>{found.genes.sentence()}</td>" in page
     assert "out of scope: 20 samples, such as synthetic_s0: scored by force" in page
     assert found.genes.unscored
@@ -470,7 +471,7 @@ def test_the_report_of_values_scaled_per_gene_has_no_quality_figures(
 ) -> None:
     model = model_of("ici")
     found = scored(model, scaled(make_cohort(20)))
-    page = render_report(found, LoadedModel(model, "models:/made/1", "1"))
+    page = render_report(build_report(found, LoadedModel(model, "models:/made/1", "1")))
     assert "Every gene of every feature is in the file." in page
     assert "Library size" not in page
     assert "the model was trained and" in page

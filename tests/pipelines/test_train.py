@@ -19,7 +19,7 @@ from pipelines.run_log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train
-from tests.conftest import Simulated
+from tests.conftest import Simulated, leave_out_figures
 
 pytestmark = pytest.mark.slow
 
@@ -33,13 +33,9 @@ def cohorts(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let trainings go to a store in the folder, without figures.
-
-    The demo's tests look at the figures, and drawing takes most of the time.
-    """
+    """Let trainings go to a store in the folder, without figures."""
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-    patch.setattr(run_log, "log_figures", lambda *arguments, **options: None)
-    patch.setattr(run_log, "log_attributions", lambda *arguments, **options: None)
+    leave_out_figures(patch)
 
 
 def small_experiment(
@@ -171,7 +167,7 @@ def test_a_run_that_fails_is_marked_so_and_never_the_champion(trained, monkeypat
     def fail(*arguments, **options):
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr(run_log, "_log_held_out", fail)
+    monkeypatch.setattr(run_log, "log_held_out_cohorts", fail)
     with pytest.raises(RuntimeError, match="disk on fire"):
         train(config, config_file=DEMO)
     client = mlflow.MlflowClient()
@@ -184,6 +180,9 @@ def test_a_run_that_fails_is_marked_so_and_never_the_champion(trained, monkeypat
         if "mlflow.parentRunId" not in run.data.tags
     ]
     assert sorted(run.info.status for run in parents) == ["FAILED", "FINISHED"]
+    (failed,) = (run for run in parents if run.info.status == "FAILED")
+    assert "**Failed** while: writing the run" in failed.data.tags["mlflow.note.content"]
+    assert "RuntimeError: disk on fire" in failed.data.tags["mlflow.note.content"]
 
 
 def test_scoring_a_training_cohort_is_told(trained, cohorts):
@@ -223,6 +222,7 @@ def test_a_cohort_scaled_per_gene_is_not_trained_on(experiment, scaled_cohort):
     with pytest.raises(ConfigError, match=r"cohorts \['demo_scaled'\] hold values centred or scal"):
         train(config, config_file=DEMO, progress=stages.append)
     assert stages == ["reading cohorts"]
+    assert mlflow.get_experiment_by_name(config.tracking.experiment) is None
 
 
 def test_a_cohort_scaled_per_gene_is_scored_without_calls(trained):

@@ -17,6 +17,7 @@ from pipelines.tracking import Store, open_store
 from pipelines.validation_page import RunRecord, read_run, validation_page
 
 pytestmark = pytest.mark.slow
+_FOLDERS = ("discrimination", "calibration", "abstention", "shift", "subgroups")
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def test_a_run_gives_the_same_bytes_twice_and_every_image_is_an_artifact(
     linked = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     assert len(linked) > 10
     assert len(set(linked)) == len(linked)
-    client = mlflow.MlflowClient()
+    client, run_id = mlflow.MlflowClient(), demo_run.training.run_id
+    figures = [folder.path for folder in client.list_artifacts(run_id, "figures")]
+    assert set(_FOLDERS) <= {Path(folder).name for folder in figures}
     artifacts = {
-        file.path
-        for folder in ("figures", "shap")
-        for file in client.list_artifacts(demo_run.training.run_id, folder)
+        file.path for folder in [*figures, "shap"] for file in client.list_artifacts(run_id, folder)
     }
     named = re.findall(r"\(artifact `([^`]+)` of the run\)", text)
     assert [Path(artifact).name for artifact in named] == [Path(link).name for link in linked]
@@ -107,3 +108,12 @@ def test_what_is_no_training_run_is_refused(
     result = CliRunner().invoke(app, ["report", "nothing", "--output", str(tmp_path / "x.md")])
     assert result.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_the_earlier_layout_is_refused_with_the_mend(session_store: str) -> None:
+    open_store(Store(session_store, None), experiment="earlier-layout")
+    with mlflow.start_run() as run:
+        mlflow.log_text("", "tables/calibration.parquet")
+        mlflow.log_text("", "figures/loco_auroc.png")
+    with pytest.raises(ConfigError, match=r"as an earlier OncoResist laid them out .*train again"):
+        read_run(run.info.run_id)
