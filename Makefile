@@ -46,6 +46,7 @@ validation: environment  ## Train on the real cohorts with the permutation null;
 	$(RUN) oncoresist train conf/experiments/ici.yaml --set validation.permutations=20
 	$(RUN) oncoresist report models:/oncoresist-ici@champion --output docs/validation.md
 
-bench: environment  ## Measure speed against reading the files and against scanpy
+bench: environment  ## Measure speed against reading the files, scanpy and native TreeSHAP
 	$(RUN) python -m benchmarks.scale
 	$(RUN) python -m benchmarks.features
+	$(RUN) python -m benchmarks.explain

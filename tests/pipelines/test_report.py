@@ -89,7 +89,7 @@ def hostile(adata: ad.AnnData, *, scaled: bool) -> IngestedCohort:
     adata.obs_names = samples
     adata.obs = adata.obs.assign(
         sample_id=samples,
-        patient_id=[f"{EVIL[i % len(EVIL)]}p{max(i, 1)}" for i in range(adata.n_obs)],
+        patient_id=[f"{EVIL[max(i, 1) % len(EVIL)]}p{max(i, 1)}" for i in range(adata.n_obs)],
         cohort=EVIL[1],
         drug=[EVIL[i % 2] for i in range(adata.n_obs)],
         timepoint=[EVIL[2], EVIL[3]] * 10,
