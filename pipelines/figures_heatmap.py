@@ -71,7 +71,8 @@ class Track:
 def sample_tracks(samples: pd.DataFrame) -> list[Track]:
     """Return the tracks of response, cohort, drug and timepoint that a table of samples allows.
 
-    Spellings of a drug that differ in case are one; past the ninth name the rest are *others*.
+    Spellings of a drug that differ in case are one; past the ninth name the rest are *others*. A
+    timepoint of no known kind is *unstated*.
 
     Parameters
     ----------
@@ -90,8 +91,8 @@ def sample_tracks(samples: pd.DataFrame) -> list[Track]:
             colours = category_colours(named, palette=COHORTS if name == "cohort" else DRUGS)
             tracks.append(_track(name, words, {**colours, _OTHERS: GREY, _UNSTATED: PALE}))
     if "timepoint" in samples:
-        words = samples["timepoint"].astype(object).fillna(_UNSTATED).astype(str)
-        tracks.append(_track("timepoint", words, _TIMEPOINTS))
+        words = samples["timepoint"].astype(object).where(samples["timepoint"].isin(_TIMEPOINTS))
+        tracks.append(_track("timepoint", words.fillna(_UNSTATED).astype(str), _TIMEPOINTS))
     return tracks
 
 

@@ -63,7 +63,7 @@ def _describe_experiment(experiment: mlflow.entities.Experiment) -> None:
     """Write the experiment's description and views, unless its people wrote one of their own."""
     known = experiment.tags
     wanted = saved_views()
-    if known.get(_NOTE, EXPERIMENT_MARK).startswith(EXPERIMENT_MARK):
+    if EXPERIMENT_MARK in known.get(_NOTE, EXPERIMENT_MARK):
         wanted[_NOTE] = experiment_description(experiment=str(experiment.experiment_id))
     for key, value in wanted.items():
         if known.get(key) != value:

@@ -1,37 +1,33 @@
 """What a patient's section of a report shows: mechanisms, the genes behind them, strategies."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from models.explanation import NOT_MEASURED
-from models.gene_reference import SHARES, normal_quantiles
+from models.gene_reference import SHARES
 from models.shift import COMPONENTS
+from pipelines.gene_strips import gene_quantiles, median_of, place_on_strip
+from pipelines.patient_parts import (
+    FeatureView,
+    GeneMark,
+    MechanismView,
+    PatientView,
+    SampleView,
+    StrategyChoice,
+)
 from pipelines.report_data import ReportData
-from pipelines.report_facts import CitationFacts, FeatureFacts, ReportFacts, StrategyFacts
+from pipelines.report_facts import FeatureFacts, StrategyFacts
 from pipelines.report_words import mechanism_name
 
-__all__ = [
-    "FeatureView",
-    "GeneMark",
-    "GeneStrip",
-    "MechanismView",
-    "PatientView",
-    "SampleView",
-    "StrategyChoice",
-    "gene_strips",
-    "view_patients",
-]
+__all__ = ["view_patients"]
 
 _MOST_FEATURES, _MOST_GENES = 3, 3
 _LEAST_SHARE = 0.1
 """Of what a mechanism's features push its way: a feature that adds less is not shown."""
-_STRATEGIES_EACH, _SOURCES_EACH = 2, 2
-_WIDEST_Z = 3.0
+_STRATEGIES_EACH = 2
 _SHIFT_NAMES = {
     "missing_genes": "background genes missing",
     "missing_marker_genes": "marker genes missing",
@@ -41,132 +37,6 @@ _SHIFT_NAMES = {
     "tissue_distance": "genes of stroma, vessels and leucocytes",
 }
 _GRADES = ("review", "class", "field")
-
-
-@dataclass(frozen=True)
-class GeneStrip:
-    """What one gene is held against, in hundredths of the strip's width.
-
-    Attributes
-    ----------
-    number
-        Of the gene in the report.
-    quantiles
-        Of the reference, at :data:`models.gene_reference.SHARES`; empty where there is none.
-    cohort
-        Median of the report's own cohort.
-    """
-
-    number: int
-    quantiles: tuple[float, ...]
-    cohort: float
-
-
-@dataclass(frozen=True)
-class GeneMark:
-    """One gene of one sample on its strip.
-
-    Attributes
-    ----------
-    symbol
-        Approved symbol.
-    at
-        Where the sample stands, in hundredths of the strip's width.
-    below
-        Share of the reference below the sample, in words.
-    explains
-        Whether the gene stands on the side that the feature's push comes from.
-    """
-
-    symbol: str
-    at: float
-    below: str
-    explains: bool
-
-
-@dataclass(frozen=True)
-class FeatureView:
-    """A feature of a mechanism: name, push in percentage points, standardised value, genes."""
-
-    name: str
-    points: float
-    deviation: float
-    genes: tuple[GeneMark, ...]
-    further_genes: int
-
-
-@dataclass(frozen=True)
-class MechanismView:
-    """A mechanism that pushes a sample one way, in percentage points of the probability.
-
-    ``missing`` are the genes of all its features that the sample lacks, ``unscored`` the features
-    that could not be told for it, ``further`` those that are not shown.
-    """
-
-    name: str
-    group: str
-    points: float
-    features: tuple[FeatureView, ...]
-    further: int
-    missing: tuple[str, ...]
-    unscored: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class StrategyChoice:
-    """A strategy and the mechanisms of the sample that it is discussed for."""
-
-    strategy: StrategyFacts
-    mechanisms: tuple[str, ...]
-
-    @property
-    def cited(self) -> tuple[CitationFacts, ...]:
-        """Its weightiest sources."""
-        return self.strategy.sources[:_SOURCES_EACH]
-
-
-@dataclass(frozen=True)
-class SampleView:
-    """One sample of a patient.
-
-    Attributes
-    ----------
-    row
-        Its row of the predictions, with ``cancer_type, drug, timepoint, resistant``.
-    mechanisms
-        Up to three that push towards resistance, the strongest first.
-    response
-        The one that pushes most towards response, if any.
-    crossed, nearest
-        Components of the shift score beyond their limit, in words with value, and the name of the
-        one nearest to its limit or furthest beyond it; None where shift cannot be told.
-    strategies, further_strategies
-        Discussed for ``mechanisms``; names of those left out for want of room.
-    """
-
-    row: Mapping[str, Any]
-    mechanisms: tuple[MechanismView, ...]
-    response: MechanismView | None
-    crossed: tuple[str, ...]
-    nearest: str | None
-    strategies: tuple[StrategyChoice, ...]
-    further_strategies: tuple[str, ...]
-
-    @property
-    def references(self) -> tuple[CitationFacts, ...]:
-        """The sources of ``strategies``, each once."""
-        cited = {source.key: source for choice in self.strategies for source in choice.cited}
-        return tuple(cited.values())
-
-
-@dataclass(frozen=True)
-class PatientView:
-    """A patient: number by the highest probability, id, cohort, and the samples."""
-
-    number: int
-    patient_id: str
-    cohort: str
-    samples: tuple[SampleView, ...]
 
 
 def view_patients(data: ReportData) -> list[PatientView]:
@@ -212,7 +82,7 @@ class _Viewer:
         self.reasons = data.samples["reason"].tolist()
         genes = data.genes.drop(columns="sample_id")
         self.genes = {str(name): genes[name].to_numpy(dtype=float) for name in genes}
-        self.medians = {name: _median(values) for name, values in self.genes.items()}
+        self.medians = {name: median_of(values) for name, values in self.genes.items()}
         self.ranked = data.facts.score_kind == "rank"
 
     def sample(self, row: int) -> SampleView:
@@ -285,14 +155,14 @@ class _Viewer:
     def _mark(self, row: int, gene: str, *, side: float) -> tuple[float, GeneMark]:
         """Return how far a gene stands to the side that explains, and its mark."""
         value, cohort = float(self.genes[gene][row]), self.medians[gene]
-        found = _quantiles(self.facts, gene)
+        found = gene_quantiles(self.facts, gene)
         middle, spread = (found[2], found[3] - found[1]) if found else (cohort, 1.0)
         if self.facts.standardisation == "cohort":
             middle = cohort  # what the model compares a sample with
         away = side * (value - middle) / max(spread, 0.01)
         return away, GeneMark(
             gene,
-            _place(value, ranked=self.ranked),
+            place_on_strip(value, ranked=self.ranked),
             self._share_below(value, found),
             away > 0,
         )
@@ -323,35 +193,6 @@ class _Viewer:
             if shares[name] > 1
         )
         return crossed, _SHIFT_NAMES[order[0]] if order else None
-
-
-def gene_strips(data: ReportData) -> dict[str, GeneStrip]:
-    """Return what each gene of a report is held against."""
-    facts, ranked = data.facts, data.facts.score_kind == "rank"
-    genes = data.genes.drop(columns="sample_id")
-    return {
-        str(gene): GeneStrip(
-            number,
-            tuple(_place(quantile, ranked=ranked) for quantile in _quantiles(facts, str(gene))),
-            _place(_median(genes[gene].to_numpy(dtype=float)), ranked=ranked),
-        )
-        for number, gene in enumerate(genes)
-    }
-
-
-def _quantiles(facts: ReportFacts, gene: str) -> tuple[float, ...]:
-    return facts.gene_quantiles.get(gene, ()) if facts.score_kind == "rank" else normal_quantiles()
-
-
-def _place(value: float, *, ranked: bool) -> float:
-    """Return where a value stands on its strip, in hundredths."""
-    share = value if ranked else (value / _WIDEST_Z + 1.0) / 2.0
-    return round(100.0 * min(max(share, 0.0), 1.0), 1)
-
-
-def _median(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    measured = values[np.isfinite(values)]
-    return float(np.median(measured)) if measured.size else float("nan")
 
 
 def _choose_strategies(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipelines.files import write_table, write_text
 from pipelines.mechanism_table import mechanism_table
-from pipelines.patient_view import PatientView
+from pipelines.patient_parts import PatientView
 from pipelines.report_build import build_report
 from pipelines.report_data import ReportData
 from pipelines.report_pages import ReportPages

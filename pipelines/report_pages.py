@@ -12,7 +12,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from pipelines.patient_view import GeneStrip, PatientView, gene_strips, view_patients
+from pipelines.gene_strips import GeneStrip, gene_strips
+from pipelines.patient_parts import PatientView
+from pipelines.patient_view import view_patients
 from pipelines.report_data import ReportData
 from pipelines.report_figures import draw_report
 from pipelines.report_words import (
@@ -23,6 +25,7 @@ from pipelines.report_words import (
     mechanism_name,
     reference_words,
     set_words,
+    sheet_notes,
 )
 
 __all__ = ["ReportPages"]
@@ -58,6 +61,7 @@ class ReportPages:
             "listed": listed,
             "meaning_words": meaning_words,
             "set_words": set_words,
+            "sheet_notes": sheet_notes(data.facts),
             "strips": self._strips,
         }
 

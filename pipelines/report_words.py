@@ -1,11 +1,13 @@
 """What a report says in words: what a probability means, how far to trust it, why a call."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from features.errors import examples
 from pipelines.figure_style import readable
 from pipelines.report_facts import ModelFacts, ReportFacts
+from pipelines.score_notes import IN_SAMPLE
 
 __all__ = [
     "CALLS",
@@ -15,9 +17,10 @@ __all__ = [
     "mechanism_name",
     "reference_words",
     "set_words",
+    "sheet_notes",
 ]
 
-_LONGEST = 80
+_LONGEST, _LONGEST_NOTE = 80, 260
 
 CALLS: Mapping[str, str] = {
     "resistant": "resistant",
@@ -100,6 +103,15 @@ def calibration_words(facts: ReportFacts) -> str:
         if floor is not None and floor.value is not None:
             text += f" ({floor.value:.3f} by chance alone)"
     return f"{text}."
+
+
+def sheet_notes(facts: ReportFacts) -> list[str]:
+    """Return what a patient's sheet repeats of the cohort's warnings, each cut to a few lines.
+
+    That the figures are in-sample it says itself.
+    """
+    told = (note for note in facts.warnings if not note.startswith(IN_SAMPLE))
+    return [textwrap.shorten(note, _LONGEST_NOTE, placeholder=" …") for note in told]
 
 
 def set_words(labels: str | None, coverage: float) -> str:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 EXPERIMENT_MARK = "<!-- written by oncoresist -->"
-"""First line of an experiment's description that a training may write anew."""
+"""In an experiment's description that a training may write anew; last, as lists show its start."""
 _LEADS = (
     *("loco_auroc.png", "reliability.png", "loco_risk_coverage.png", "shift.png"),
     *("loco_subgroups.png", "loco_survival_pfs.png", "loco_null.png", "beeswarm.png"),

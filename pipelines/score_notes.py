@@ -13,8 +13,10 @@ from models.recalibration import recalibration_of
 from models.resistance_model import ResistanceModel
 from pipelines.ingest import IngestedCohort
 
-__all__ = ["cohort_notes", "flat_note", "recalibration_note", "too_little"]
+__all__ = ["IN_SAMPLE", "cohort_notes", "flat_note", "recalibration_note", "too_little"]
 
+IN_SAMPLE = "the model was trained on"
+"""How the note begins that says that figures are in-sample."""
 _FLAT = 0.01
 """Range of a cohort's probabilities below which they tell its samples apart no more."""
 
@@ -72,7 +74,7 @@ def cohort_notes(
         what = f"{count} of this cohort" if known else "this cohort"
         which = f" ({examples(known)})" if known else ""
         notes.append(
-            f"the model was trained on {what}{which}: its predictions fit too well and say nothing "
+            f"{IN_SAMPLE} {what}{which}: its predictions fit too well and say nothing "
             "about new patients"
         )
     notes += doubts

@@ -40,7 +40,7 @@ def test_the_three_outputs_follow_the_contract(demo_run):
     page = (demo_run.scored / "report.html").read_text(encoding="utf-8")
     assert "Research use only" in page
     assert page.count("data:image/png;base64") == 4
-    assert "<h2>Which genes were found</h2>" in page
+    assert "<summary>Which genes were found</summary>" in page
 
 
 def test_the_gene_report_of_the_scored_cohort_is_full(demo_run, catalogue):

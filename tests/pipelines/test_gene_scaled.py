@@ -18,13 +18,9 @@ from pipelines.score import PREDICTION_COLUMNS
 Score = Callable[..., Result]
 MODEL = "models:/oncoresist-demo@champion"
 OUTPUTS = {
-    "attributions.parquet",
-    "drift.csv",
-    "gene_report.csv",
-    "predictions.csv",
-    "predictions.parquet",
-    "report.html",
-    "shift.csv",
+    *(f"{name}.csv" for name in ("drift", "gene_report", "mechanisms", "predictions", "shift")),
+    *(f"{name}.parquet" for name in ("attributions", "features", "genes", "mechanisms")),
+    *("patients", "predictions.parquet", "report.html", "report.json", "samples.parquet"),
 }
 
 
@@ -83,7 +79,7 @@ def test_a_cohort_scaled_per_gene_is_scored_by_mean_z_without_calls(
     assert f"note: {reason}" in result.stderr
     assert "112 samples scored, cohort-relative: 112 out_of_scope" in result.stdout
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "<h2>Which genes were found</h2>" in page
+    assert "<summary>Which genes were found</summary>" in page
     assert reason in page
 
 

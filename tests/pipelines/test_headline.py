@@ -57,7 +57,7 @@ def test_every_estimate_is_a_row_with_its_predictor_scheme_and_cohort(both: Any)
 def test_the_verdict_names_the_best_peer_and_the_prior(both: Any) -> None:
     assert verdict(both) == (
         "Cohorts held out, cohort-relative: the model's AUROC is 0.610, that of the best peer "
-        "0.630 (impres); its Brier score is 0.200, that of the class prior 0.210."
+        "0.630 (IMPRES); its Brier score is 0.200, that of the class prior 0.210."
     )
 
 

@@ -7,7 +7,9 @@ from scipy.special import expit
 
 from models.gene_reference import normal_quantiles
 from models.shift import COMPONENTS
-from pipelines.patient_view import SampleView, gene_strips, view_patients
+from pipelines.gene_strips import gene_strips
+from pipelines.patient_parts import SampleView
+from pipelines.patient_view import view_patients
 from pipelines.report_data import ReportData
 from pipelines.report_facts import (
     CalibrationFigure,

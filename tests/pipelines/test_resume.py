@@ -97,7 +97,8 @@ def test_a_killed_training_keeps_its_trials_and_ends_as_an_undisturbed_one(
     shutil.copy(empty_store, disturbed / "mlflow.db")
     kill_after_trials(project, disturbed, least=5)
     before = finished(disturbed / "tuning.db")
-    client = mlflow.MlflowClient(f"sqlite:///{disturbed / 'mlflow.db'}")
+    uri = f"sqlite:///{disturbed / 'mlflow.db'}"
+    client = mlflow.MlflowClient(uri, registry_uri=uri)
     assert client.search_registered_models() == []
     leave_out_figures(monkeypatch)
     config_file = project / "conf" / "experiments" / "test.yaml"

@@ -216,13 +216,16 @@ def scaled_cohort(cohorts: Path) -> str:
     return "demo_scaled"
 
 
-def test_a_cohort_scaled_per_gene_is_not_trained_on(experiment, scaled_cohort):
+def test_a_cohort_scaled_per_gene_is_not_trained_on_and_nothing_is_logged(
+    experiment, scaled_cohort, tmp_path
+):
     stages: list[str] = []
     config = experiment("demo_counts", "demo_tpm", scaled_cohort)
     with pytest.raises(ConfigError, match=r"cohorts \['demo_scaled'\] hold values centred or scal"):
         train(config, config_file=DEMO, progress=stages.append)
     assert stages == ["reading cohorts"]
-    assert mlflow.get_experiment_by_name(config.tracking.experiment) is None
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_experiment_by_name(config.tracking.experiment) is None
 
 
 def test_a_cohort_scaled_per_gene_is_scored_without_calls(trained):
