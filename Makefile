@@ -1,7 +1,7 @@
 # Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast check docs validation bench
+.PHONY: help environment demo test test-fast check docs validation review-screenshots bench
 
 export UV_COMPILE_BYTECODE = 1
 export MPLBACKEND = Agg
@@ -44,7 +44,11 @@ docs: environment  ## Write the generated pages of docs/
 
 validation: environment  ## Train on the real cohorts with the permutation null; write docs/validation.md
 	$(RUN) oncoresist train conf/experiments/ici.yaml --set validation.permutations=20
-	$(RUN) oncoresist report models:/oncoresist-ici@champion --output docs/validation.md
+	$(RUN) oncoresist report models:/oncoresist-ici/latest --output docs/validation.md
+
+review-screenshots: environment  ## Walk through the store in use as docs/review.md says; its pictures
+	ONCORESIST_REVIEW_STORE=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db} \
+	  ONCORESIST_REVIEW_SCREENSHOTS=docs/images/review $(RUN) pytest tests/pipelines/test_review.py
 
 bench: environment  ## Measure speed against reading the files, scanpy and native TreeSHAP
 	$(RUN) python -m benchmarks.scale

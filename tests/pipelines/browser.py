@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, sync_playwright
+from playwright.sync_api import (
+    ConsoleMessage,
+    HttpCredentials,
+    Locator,
+    Page,
+    WebError,
+    sync_playwright,
+)
 
 from pipelines.serve import ui_command
 from pipelines.tracking import default_store
@@ -29,14 +36,29 @@ _MLFLOWS_OWN = (
 )
 # MLflow opens its assistant beside every page at the first visit; it stays closed once closed.
 _ASSISTANT_CLOSED = """
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+if (location.protocol.startsWith("http") && window === window.top) {
+  localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+  localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+}
 """
+# MLflow shows where an artifact lies; a screenshot need not tell whose machine that was.
+_PLACES_SHORTENED = r"""() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.nodeValue.includes("file://")) {
+      text.nodeValue = text.nodeValue.replace(/file:\/\/.*\/artifacts\//, "…/");
+    }
+  }
+}"""
 
 
 @contextmanager
 def serving(uri: str, *, folder: Path) -> Iterator[str]:
-    """Serve the UI of a store as ``oncoresist ui`` does; yield its address."""
+    """Serve the UI of a store as ``oncoresist ui`` does; yield its address, a server's as it is."""
+    if uri.startswith("http"):
+        yield uri.rstrip("/")
+        return
     port, log = free_port(), folder / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -70,10 +92,26 @@ class Reviewer:
         self.clicks += 1
         target.click()
 
+    def follow(self, target: Locator) -> Page:
+        """Click a link of a description, which opens a tab; return the tab that was left."""
+        left = self.page
+        with left.expect_popup() as opened:
+            self.click(target)
+        self.page = opened.value
+        return left
+
+    def go_back_to(self, page: Page) -> None:
+        """Go back to a tab that was left; it counts as a click."""
+        self.clicks += 1
+        self.page.close()
+        self.page = page
+        page.bring_to_front()
+
     def keep(self, name: str) -> Path:
         """Keep a screenshot of what is seen, as ``<name>.png``."""
         file = self.folder / f"{name}.png"
         self.page.wait_for_timeout(400)  # what has just come fades in
+        self.page.evaluate(_PLACES_SHORTENED)
         self.page.screenshot(path=str(file))
         return file
 
@@ -89,13 +127,21 @@ class Reviewer:
         if message.type == "error":
             self._keep_fault(f"{message.text} {message.location.get('url', '')}")
 
-    def heed_error(self, error: Error) -> None:
+    def heed_error(self, error: WebError) -> None:
         """Keep an exception that no script caught."""
-        self._keep_fault(str(error))
+        self._keep_fault(str(error.error))
 
     def _keep_fault(self, text: str) -> None:
         if not any(re.search(pattern, text) for pattern in _MLFLOWS_OWN):
             self.faults.append(text)
+
+
+def _credentials() -> HttpCredentials | None:
+    """Return the user of a server that asks for one, as MLflow's own client takes it."""
+    name = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if name is None:
+        return None
+    return {"username": name, "password": os.environ.get("MLFLOW_TRACKING_PASSWORD", "")}
 
 
 @contextmanager
@@ -105,12 +151,12 @@ def reviewing(chromium: str, *, screenshots: Path = SCREENSHOTS) -> Iterator[Rev
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
         try:
-            page = browser.new_page(viewport=_SIZE)
-            page.set_default_timeout(30_000)
-            page.add_init_script(_ASSISTANT_CLOSED)
-            reviewer = Reviewer(page, screenshots)
-            page.on("console", reviewer.heed)
-            page.on("pageerror", reviewer.heed_error)
+            context = browser.new_context(viewport=_SIZE, http_credentials=_credentials())
+            context.set_default_timeout(30_000)
+            context.add_init_script(_ASSISTANT_CLOSED)
+            reviewer = Reviewer(context.new_page(), screenshots)
+            context.on("console", reviewer.heed)
+            context.on("weberror", reviewer.heed_error)
             yield reviewer
         finally:
             browser.close()

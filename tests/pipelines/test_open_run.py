@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pipelines.artifacts import gathered_artifacts, log_document, log_figure, log_table, log_text
 from pipelines.config import ExperimentConfig, load_experiment
 from pipelines.open_run import training_run
+from pipelines.run_description import EXPERIMENT_MARK
 from pipelines.stopwatch import Stopwatch
 from pipelines.tracking import Store, open_store, start_run
 
@@ -116,7 +117,7 @@ def test_an_experiments_own_note_is_left_alone_and_ours_is_renewed(
     assert "promote or not" in ours
     client = mlflow.MlflowClient()
     experiment = mlflow.get_experiment_by_name(config.tracking.experiment).experiment_id
-    client.set_experiment_tag(experiment, NOTE, ours.splitlines()[0] + "\nof an earlier release")
+    client.set_experiment_tag(experiment, NOTE, f"an earlier release\n{EXPERIMENT_MARK}")
     assert note_after_run() == ours
     client.set_experiment_tag(experiment, NOTE, "our team's own")
     assert note_after_run() == "our team's own"

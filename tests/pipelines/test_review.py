@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import mlflow
 import pytest
@@ -30,10 +31,10 @@ class Reviewed:
     experiment: str
     experiment_id: str
     run_id: str
-    run_name: str
     cohort: str
     model: str
     version: str
+    aliases: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +62,13 @@ def reviewed(store: str, request: pytest.FixtureRequest) -> Reviewed:
     cohort = os.environ.get("ONCORESIST_REVIEW_COHORT") or Path(reports[0]).stem
     experiment = client.get_experiment(run.info.experiment_id)
     return Reviewed(
-        experiment.name,
-        experiment.experiment_id,
-        run_id,
-        run.info.run_name,
-        cohort,
-        version.name,
-        str(version.version),
+        experiment=experiment.name,
+        experiment_id=experiment.experiment_id,
+        run_id=run_id,
+        cohort=cohort,
+        model=version.name,
+        version=str(version.version),
+        aliases=tuple(version.aliases),
     )
 
 
@@ -86,69 +87,87 @@ def reviewer(
 
 
 def test_from_the_list_of_experiments_to_promote_or_not(reviewer: Reviewer, reviewed: Reviewed):
-    page = reviewer.page
     _find_the_run(reviewer, reviewed)
-    reviewer.click(page.get_by_role("link", name=reviewed.run_name, exact=True).first)
+    page = reviewer.page
     page.get_by_text("Research use only.").first.wait_for()
     page.get_by_text("Gate:").first.wait_for()
     reviewer.keep("03_run")
 
-    reviewer.click(page.get_by_role("link", name="the figures", exact=True))
+    run = reviewer.follow(page.get_by_role("link", name="the figures", exact=True))
     reviewer.wait_for_picture(least_width=900)
-    reviewer.keep("04_figure")
+    reviewer.keep("04_figures")
 
-    _read_the_patients(reviewer, reviewed)
-    reviewer.click(page.get_by_role("tab", name="Overview"))
-    reviewer.click(page.get_by_role("link", name=reviewed.model, exact=True).last)
-    page.get_by_text(f"Version {reviewed.version}").first.wait_for()
-    page.get_by_text("champion").first.wait_for()
-    page.get_by_text("gate.verdict").first.wait_for()
+    reviewer.click(reviewer.page.get_by_text("reports", exact=True))
+    reviewer.click(reviewer.page.get_by_text(f"{reviewed.cohort}.html", exact=True))
+    _read_a_patient(reviewer, reviewed)
+
+    reviewer.go_back_to(run)
+    version = f"a[href*='/models/{quote(reviewed.model)}/versions/{reviewed.version}']"
+    reviewer.click(page.locator(version).first)
+    page.get_by_role("heading", name=f"Version {reviewed.version}").wait_for()
+    page.get_by_text("gate.verdict", exact=True).wait_for()
+    for alias in reviewed.aliases:
+        page.get_by_text(alias).first.wait_for()
     reviewer.keep("08_version")
     assert reviewer.clicks <= _MOST_CLICKS
     assert reviewer.faults == []
 
 
 def _find_the_run(reviewer: Reviewer, reviewed: Reviewed) -> None:
-    """Go from the list of experiments to the list of its trainings."""
+    """Go from the list of experiments, by the list of trainings, to the run."""
     page = reviewer.page
-    experiment = page.get_by_role("link", name=reviewed.experiment, exact=True)
-    experiment.wait_for()
     reviewer.click(page.get_by_text("Model training", exact=True))
     page.get_by_text("Runs that predict resistance").first.wait_for()
     reviewer.keep("01_experiments")
-    reviewer.click(experiment)
-    page.get_by_role("link", name=reviewed.run_name, exact=True).first.wait_for()
-    page.get_by_text("Runs that predict resistance to a therapy").first.wait_for()
+    reviewer.click(page.get_by_role("link", name=reviewed.experiment, exact=True))
+    run = page.locator(f"a[href*='/runs/{reviewed.run_id}']").first
+    run.wait_for()
+    page.get_by_text("Runs that predict resistance").first.wait_for()
     reviewer.keep("02_runs")
+    reviewer.click(run)
 
 
-def _read_the_patients(reviewer: Reviewer, reviewed: Reviewed) -> None:
-    """Go from a figure to a cohort's report, sort it, and open the first patient."""
-    page = reviewer.page
-    reviewer.click(page.get_by_text("reports", exact=True))
-    reviewer.click(page.get_by_text(f"{reviewed.cohort}.html", exact=True))
-    report = page.frame_locator("iframe")
+def _read_a_patient(reviewer: Reviewer, reviewed: Reviewed) -> None:
+    """Look at a cohort's report, sort it, and open the patient that stands first."""
+    report = reviewer.page.frame_locator("iframe")
     report.get_by_role("heading", name=reviewed.cohort).first.wait_for()
     reviewer.keep("05_cohort")
-    rows = report.locator("#samples tbody tr")
-    for _ in range(2):
-        head = report.locator("#samples th[data-kind=number]").first
-        head.get_by_role("button").click()  # to look closer; the way to a decision needs it not
-    page.wait_for_timeout(100)
-    assert rows.count() > 1
+    head = report.locator("#samples th[data-kind=number]").first
+    orders = []
+    for way in ("descending", "ascending"):
+        head.get_by_role("button").click()  # a closer look; the way to a decision needs it not
+        assert head.get_attribute("aria-sort") == way
+        cells = report.locator("#samples tbody tr td:nth-child(1)").all_inner_texts()
+        orders.append(cells)
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    report.locator("#samples").evaluate("table => table.scrollIntoView()")
     reviewer.keep("06_cohort_sorted")
     reviewer.click(report.locator("#samples tbody a").first)
-    report.locator(".patient.open h1").wait_for()
+    report.locator(".patient.open h1").first.wait_for()
     reviewer.keep("07_patient")
 
 
 def test_runs_are_filtered_by_tag_and_two_are_compared(reviewer: Reviewer, reviewed: Reviewed):
     page = reviewer.page
     page.goto(page.url.split("#")[0] + f"#/experiments/{reviewed.experiment_id}/runs")
+    page.get_by_role("button", name="Views").click()
+    page.get_by_test_id("saved-views-item-oncoresist_held_out").click()
+    held_out = page.get_by_role("link", name="held out: ")
+    held_out.nth(1).wait_for()
+    reviewer.keep("09_held_out")
+
+    pick = page.get_by_label("Press Space to toggle row selection (unchecked)")
+    pick.first.click()
+    pick.first.click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_text("Comparing 2 Runs from 1 Experiment").wait_for()
+    reviewer.keep("10_compared")
+    page.go_back()
+
     search = page.get_by_placeholder("metrics.rmse")
-    search.click()
-    search.fill("tags.role = 'held_out'")
-    page.keyboard.press("Enter")
-    page.get_by_role("link", name="held out: ").first.wait_for()
-    reviewer.keep("09_filtered")
+    search.fill(f"tags.role = 'held_out' and tags.cohort = '{reviewed.cohort}'")
+    search.press("Enter")
+    page.get_by_text("1 matching run").wait_for()
+    assert held_out.all_inner_texts() == [f"held out: {reviewed.cohort}"]
     assert reviewer.faults == []

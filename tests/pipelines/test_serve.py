@@ -26,3 +26,11 @@ def test_the_ui_is_served_on_this_machine_only():
     command = ui_command(Store("sqlite:////x/mlflow.db", "file:///x/artifacts"), port=5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--default-artifact-root") + 1] == "file:///x/artifacts"
+
+
+def test_a_server_is_named_and_not_served_again():
+    told: list[str] = []
+    store = Store("https://ana:secret@mlflow.example", None)
+    with pytest.raises(ConfigError, match=r"server: open https://…@mlflow\.example in a browser"):
+        serve_ui(store, port=5000, begin=told.append)
+    assert told == []

@@ -57,7 +57,8 @@ model:
 """
 WITHOUT_FIGURES = """\
 from pipelines import run_children, run_log
-run_log.log_figures = run_children.log_attributions = lambda *arguments, **options: None
+nothing = lambda *arguments, **options: None
+run_log.log_figures = run_children.log_attributions = run_log.log_held_out_reports = nothing
 from pipelines.cli import main
 main()
 """
@@ -285,3 +286,13 @@ def test_a_wrong_password_and_none_are_told(team, invoke, monkeypatch):
 
 def test_the_ui_of_a_server_is_at_its_own_address(team, invoke):
     assert f"open {team.server.address} in a browser" in invoke("ana", "ui", code=2).output
+
+
+def test_who_may_edit_recalibrates_there(team, invoke, tmp_path):
+    cohort = team.project / "cohorts" / "demo_new.yaml"
+    uri = f"models:/{NAME}@champion"
+    before = champion_of(NAME)
+    invoke("ben", "evaluate", "--model", uri, "--cohort", cohort, "--output", "e", "--recalibrate")
+    assert (tmp_path / "e" / "evaluation.html").is_file()
+    assert sorted(versions()) == ["1", "2", "3", "4", "5"]
+    assert champion_of(NAME) == before
