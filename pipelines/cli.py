@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from pipelines.cli_evaluate import drift, evaluate
-from pipelines.cli_markers import markers_app
-from pipelines.cli_models import models_app
-from pipelines.cli_options import (
+from pipelines.commands.console import ERROR, OUT, say, stages, user_errors
+from pipelines.commands.evaluate import drift, evaluate
+from pipelines.commands.markers import markers_app
+from pipelines.commands.models import models_app
+from pipelines.commands.options import (
     CHAMPION,
     Clinical,
     Cohort,
@@ -25,10 +26,9 @@ from pipelines.cli_options import (
     Standardise,
     read_model_and_cohort,
 )
-from pipelines.console import ERROR, OUT, say, stages, user_errors
 
 if TYPE_CHECKING:
-    from pipelines.run_log import TrainingResult
+    from pipelines.runs.log import TrainingResult
 
 __all__ = ["app", "main"]
 
@@ -153,7 +153,7 @@ def report(
     Neither needs expression data; that of a scored cohort needs no store either.
     """
     with user_errors():
-        from pipelines.report_data import find_report
+        from pipelines.reports.data import find_report
 
         folder = find_report(Path(source))
         if folder is not None:
@@ -165,7 +165,7 @@ def report(
 def _rebuild_report(folder: Path, output: Path) -> None:
     from pipelines.files import require_folder
     from pipelines.report import write_report
-    from pipelines.report_data import read_report
+    from pipelines.reports.data import read_report
 
     require_folder(output)
     data = read_report(folder)
@@ -176,8 +176,8 @@ def _rebuild_report(folder: Path, output: Path) -> None:
 def _write_validation(run: str, output: Path) -> None:
     from pipelines.config import project_folder, tracking_uri
     from pipelines.files import require_folder
+    from pipelines.reports.validation import read_run, write_validation_page
     from pipelines.tracking import default_store, open_store
-    from pipelines.validation_page import read_run, write_validation_page
 
     require_folder(output.parent)
     open_store(default_store(project_folder(), uri=tracking_uri()))
@@ -205,7 +205,7 @@ def check(
         from features.cohort import cohort_facts, is_gene_scaled_cohort
         from features.transformer import MarkerFeatures
         from pipelines.files import require_folder, write_table
-        from pipelines.named_cohort import ingest_named
+        from pipelines.reading.named_cohort import ingest_named
 
         if genes is not None:
             require_folder(genes.parent)
@@ -296,7 +296,7 @@ def ui(
 
 
 def _print_training(result: "TrainingResult") -> None:
-    from pipelines.headline import headline_rows, verdict
+    from pipelines.validation.headline import headline_rows, verdict
 
     table = Table(
         "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title="Cohorts held out"

@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import ConfigError, examples
-from pipelines.config_cohort import CohortConfig
-from pipelines.config_gate import GateConfig
-from pipelines.config_layers import check_layers, did_you_mean, read_overrides, read_yaml
-from pipelines.config_section import PathText, Section
-from pipelines.config_tuning import ClassifierConfig, TuningConfig
 from pipelines.files import is_file
+from pipelines.settings.cohort import CohortConfig
+from pipelines.settings.gate import GateConfig
+from pipelines.settings.layers import check_layers, did_you_mean, read_overrides, read_yaml
+from pipelines.settings.section import PathText, Section
+from pipelines.settings.tuning import ClassifierConfig, TuningConfig
 
 __all__ = [
     "ExperimentConfig",

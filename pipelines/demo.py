@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.config import configuration_folder, load_cohort, load_experiment, tracking_uri
 from pipelines.ingest import ingest_cohort
 from pipelines.report import write_scored
-from pipelines.run_log import TrainingResult
+from pipelines.runs.log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.simulate import Finding, judge_demo, simulate_cohorts
 from pipelines.tracking import load_model

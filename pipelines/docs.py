@@ -17,7 +17,7 @@ from features.gene_report import grade_of
 from features.genes import GeneTranslation, translate_genes
 from pipelines.config import data_root, project_folder
 from pipelines.files import write_text
-from pipelines.marker_pages import catalogue_page
+from pipelines.reports.markers import catalogue_page
 
 __all__ = ["cohort_genes_page", "schema_text", "write_docs"]
 

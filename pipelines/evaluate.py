@@ -22,7 +22,7 @@ from models.recalibration import (
 from models.resistance_model import ResistanceModel
 from models.survival import kaplan_meier_curves, survival_table
 from models.survival_patients import Endpoint
-from pipelines.evaluation_figures import (
+from pipelines.figures.evaluation import (
     ALL,
     IN_SCOPE,
     RECALIBRATED,

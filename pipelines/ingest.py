@@ -24,16 +24,16 @@ from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
-from pipelines.config_cohort import CohortConfig
-from pipelines.observations import build_observations
-from pipelines.read_h5ad import read_h5ad
-from pipelines.read_tables import (
+from pipelines.reading.h5ad import read_h5ad
+from pipelines.reading.observations import build_observations
+from pipelines.reading.tables import (
     ExpressionTable,
     read_clinical,
     read_expression,
     read_gene_lengths,
     read_gene_table,
 )
+from pipelines.settings.cohort import CohortConfig
 
 Translate = Callable[[Sequence[str]], GeneTranslation]
 

@@ -9,12 +9,12 @@ import pandas as pd
 
 from features.errors import ConfigError
 from models.recalibration import Recalibration
-from pipelines.artifacts import log_table
 from pipelines.evaluate import Evaluation
-from pipelines.evaluation_figures import ALL
+from pipelines.figures.evaluation import ALL
 from pipelines.ingest import files_hash
-from pipelines.logged_model import register_model
 from pipelines.provenance import code_versions
+from pipelines.runs.artifacts import log_table
+from pipelines.runs.logged_model import register_model
 from pipelines.tracking import (
     LoadedModel,
     Store,

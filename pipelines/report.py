@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.files import write_table, write_text
-from pipelines.mechanism_table import mechanism_table
-from pipelines.patient_parts import PatientView
-from pipelines.report_build import build_report
-from pipelines.report_data import ReportData
-from pipelines.report_pages import ReportPages
-from pipelines.scored_cohort import ScoredCohort
+from pipelines.reports.build import build_report
+from pipelines.reports.data import ReportData
+from pipelines.reports.mechanism_table import mechanism_table
+from pipelines.reports.pages import ReportPages
+from pipelines.reports.patient_parts import PatientView
+from pipelines.scoring.scored_cohort import ScoredCohort
 from pipelines.tracking import LoadedModel
 
 __all__ = ["driver_table", "page_names", "render_report", "write_report", "write_scored"]
@@ -35,7 +35,10 @@ def write_scored(scored: ScoredCohort, loaded: LoadedModel, folder: Path) -> Non
 
 
 def driver_table(data: ReportData) -> pd.DataFrame:
-    """Return what drives each sample, see :func:`pipelines.mechanism_table.mechanism_table`."""
+    """Return what drives each sample.
+
+    See :func:`pipelines.reports.mechanism_table.mechanism_table`.
+    """
     classes = {feature.id: feature.mechanism for feature in data.facts.features}
     groups = {name: data.facts.groups[mechanism] for name, mechanism in classes.items()}
     return mechanism_table(data.attributed, mechanisms=classes, groups=groups)

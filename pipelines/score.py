@@ -16,10 +16,10 @@ from features.transformer import MarkerFeatures
 from models.conformal import set_names
 from models.gene_reference import gene_ranks
 from models.resistance_model import ResistanceModel
-from pipelines.calls import cohort_doubts, make_calls
 from pipelines.ingest import IngestedCohort
-from pipelines.score_notes import cohort_notes, flat_note, recalibration_note, too_little
-from pipelines.scored_cohort import PREDICTION_COLUMNS, ScoredCohort
+from pipelines.scoring.calls import cohort_doubts, make_calls
+from pipelines.scoring.notes import cohort_notes, flat_note, recalibration_note, too_little
+from pipelines.scoring.scored_cohort import PREDICTION_COLUMNS, ScoredCohort
 
 __all__ = [
     "PREDICTION_COLUMNS",

@@ -15,8 +15,8 @@ from scipy.special import expit
 
 from features.catalogue import default_catalogue
 from features.errors import ConfigError, ModelError
-from pipelines.config_cohort import CohortConfig
 from pipelines.files import replaced_when_done
+from pipelines.settings.cohort import CohortConfig
 
 __all__ = ["Finding", "SimulatedTruth", "judge_demo", "simulate_cohorts"]
 

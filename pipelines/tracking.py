@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 from features.errors import ConfigError, ModelError, examples
 from models.metrics import Estimate
 from models.resistance_model import ResistanceModel
-from pipelines.standing import standing_notes
-from pipelines.store_faults import refusals_told, store_fault
+from pipelines.registry.standing import standing_notes
+from pipelines.runs.store_faults import refusals_told, store_fault
 
 __all__ = [
     "LoadedModel",
@@ -163,7 +163,7 @@ class LoadedModel:
     """A model out of the store, with the URI asked for and its registered version if any.
 
     ``notes`` say what the gate holds against the version, as of
-    :func:`pipelines.standing.standing_notes`.
+    :func:`pipelines.registry.standing.standing_notes`.
     """
 
     model: ResistanceModel

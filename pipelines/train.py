@@ -14,25 +14,25 @@ from models.signs import sign_agreement
 from models.tuning import Tuner
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
-from pipelines.final_model import TrainedArm, final_model
 from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
-from pipelines.open_run import OpenRun, training_run
 from pipelines.provenance import code_versions
-from pipelines.run_log import TrainingResult, decide, log_run
-from pipelines.selection import make_tuner, tuning_key
-from pipelines.shift import drift_of_held_out, held_out_shift, probe_shift
-from pipelines.stopwatch import Stopwatch
+from pipelines.runs.log import TrainingResult, decide, log_run
+from pipelines.runs.open_run import OpenRun, training_run
+from pipelines.runs.stopwatch import Stopwatch
 from pipelines.tracking import default_store, trials_file
-from pipelines.trained import TrainedExperiment
-from pipelines.training_checks import (
+from pipelines.training.checks import (
     refuse_gene_scaled,
     refuse_repeated_cohorts,
     refuse_small_cohorts,
     refuse_too_little,
     refuse_unknown_exclusions,
 )
-from pipelines.training_plan import planned_parts
-from pipelines.validate import measure_null, validate
+from pipelines.training.final_model import TrainedArm, final_model
+from pipelines.training.plan import planned_parts
+from pipelines.training.trained import TrainedExperiment
+from pipelines.validation.selection import make_tuner, tuning_key
+from pipelines.validation.shift import drift_of_held_out, held_out_shift, probe_shift
+from pipelines.validation.validate import measure_null, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
 

@@ -25,11 +25,12 @@ from models.gene_reference import GeneReference, gene_ranks
 from models.resistance_model import ModelArm, ResistanceModel
 from models.shift import ShiftDetector
 from models.training_reference import TrainingReference
-from pipelines import run_children, run_log
 from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.demo import DemoResult, run_demo
 from pipelines.ingest import IngestedCohort
+from pipelines.runs import children as run_children
+from pipelines.runs import log as run_log
 from pipelines.simulate import SimulatedTruth, simulate_cohorts
 from pipelines.train import ingest_cohorts
 

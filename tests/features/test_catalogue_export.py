@@ -18,7 +18,7 @@ from scipy import stats
 from features.catalogue import Catalogue, Marker, default_catalogue, load_catalogue
 from features.catalogue_entries import SETTINGS
 from features.catalogue_export import catalogue_yaml, file_schema, gmt, network
-from pipelines.marker_pages import catalogue_page
+from pipelines.reports.markers import catalogue_page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PACKAGED = Path(default_catalogue.__wrapped__.__code__.co_filename).parent / "catalogue"

@@ -18,7 +18,7 @@ from pipelines.config import (
     load_experiment,
     project_folder,
 )
-from pipelines.config_cohort import CohortConfig
+from pipelines.settings.cohort import CohortConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENT = """\

@@ -13,11 +13,11 @@ from features.cohort import CohortReport
 from features.covariates import COVARIATES
 from features.errors import CohortError, ConfigError
 from pipelines.config import configuration_folder, load_cohort
-from pipelines.config_cohort import CohortConfig, CovariatesConfig
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort
-from pipelines.observations import build_observations
-from pipelines.read_tables import read_clinical
+from pipelines.reading.observations import build_observations
+from pipelines.reading.tables import read_clinical
+from pipelines.settings.cohort import CohortConfig, CovariatesConfig
 
 CLINICAL = pd.DataFrame(
     {

@@ -20,11 +20,11 @@ from features.cohort import CohortReport
 from features.errors import CohortError, ConfigError, ModelError
 from models.resistance_model import ResistanceModel
 from pipelines.cli import app
-from pipelines.cli_evaluate import _print_evaluation
+from pipelines.commands.evaluate import _print_evaluation
 from pipelines.evaluate import Evaluation, evaluate_cohort, require_labels
-from pipelines.evaluation_page import render_evaluation
 from pipelines.ingest import IngestedCohort
 from pipelines.recalibrate import name_to_register
+from pipelines.reports.evaluation import render_evaluation
 from pipelines.score import PREDICTION_COLUMNS, ScoredCohort, score_cohort
 from pipelines.tracking import LoadedModel, Store, load_model, open_store
 

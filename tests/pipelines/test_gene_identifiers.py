@@ -14,8 +14,8 @@ from features.catalogue import Gene, default_catalogue
 from features.cohort import cohort_facts
 from features.errors import CohortError
 from features.transformer import MarkerFeatures
-from pipelines.config_cohort import CohortConfig
 from pipelines.ingest import IngestedCohort, ingest_cohort
+from pipelines.settings.cohort import CohortConfig
 
 Ingest = Callable[..., IngestedCohort]
 Spell = Callable[[Gene], str]

@@ -18,8 +18,8 @@ from features.cohort import cohort_facts
 from features.errors import CohortError
 from features.transformer import MarkerFeatures
 from pipelines.config import configuration_folder, load_cohort
-from pipelines.config_cohort import CohortConfig
 from pipelines.ingest import IngestedCohort, file_hash, ingest_cohort, keep_timepoints
+from pipelines.settings.cohort import CohortConfig
 
 N_SAMPLES = 24
 Ingest = Callable[..., IngestedCohort]

@@ -13,7 +13,7 @@ from features.catalogue_entries import SETTINGS
 from features.catalogue_export import catalogue_yaml, gmt, network
 from features.errors import ConfigError
 from pipelines.cli import app
-from pipelines.marker_pages import marker_page, marker_rows, require_mechanism
+from pipelines.reports.markers import marker_page, marker_rows, require_mechanism
 
 Run = Callable[..., Result]
 

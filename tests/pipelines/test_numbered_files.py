@@ -9,8 +9,8 @@ import pytest
 
 from features.catalogue import Catalogue
 from features.errors import CohortError
-from pipelines.read_h5ad import read_h5ad
-from pipelines.read_tables import read_expression
+from pipelines.reading.h5ad import read_h5ad
+from pipelines.reading.tables import read_expression
 
 N_GENES = 60
 

@@ -18,13 +18,13 @@ from models.metrics import evaluate_predictions
 from models.plan import make_plan
 from models.signatures import SIGNATURES
 from models.splits import check_splits, grouped_splits, leave_one_cohort_out_splits
-from pipelines import peers
 from pipelines.config import load_experiment
-from pipelines.run_log import TrainingResult
+from pipelines.runs.log import TrainingResult
 from pipelines.score import PREDICTION_COLUMNS
-from pipelines.selection import make_builder
 from pipelines.tracking import Store, open_store
 from pipelines.train import train
+from pipelines.validation import peers
+from pipelines.validation.selection import make_builder
 from tests.conftest import leave_out_figures, without_times
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]

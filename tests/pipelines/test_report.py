@@ -19,18 +19,18 @@ from features.cohort import CohortReport
 from features.errors import ConfigError
 from features.gene_scores import gene_z_scores
 from models.resistance_model import ResistanceModel
-from pipelines import report_pages
 from pipelines.cli import app
 from pipelines.ingest import IngestedCohort
 from pipelines.report import page_names, write_scored
-from pipelines.report_data import TABLES, read_report
-from pipelines.report_pages import ReportPages
+from pipelines.reports.data import TABLES, read_report
+from pipelines.reports.pages import ReportPages
+from pipelines.reports.templates import TEMPLATES
 from pipelines.score import score_cohort
-from pipelines.scored_cohort import PREDICTION_COLUMNS
+from pipelines.scoring.scored_cohort import PREDICTION_COLUMNS
 from pipelines.tracking import LoadedModel
 
 MakeCohort = Callable[..., ad.AnnData]
-SCRIPT = (Path(report_pages.__file__).parent / "templates" / "report.js").read_text("utf-8")
+SCRIPT = (TEMPLATES / "report.js").read_text("utf-8")
 EVIL = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

@@ -18,7 +18,7 @@ from models.calibration import PlattCalibrator
 from models.resistance_model import ResistanceModel
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
-from pipelines.report_build import build_report
+from pipelines.reports.build import build_report
 from pipelines.score import (
     PREDICTION_COLUMNS,
     ScoredCohort,

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from pipelines import train as training
 from pipelines.cli import app
 from pipelines.config import load_experiment
-from pipelines.gate_scores import EXPECTED_TABLE, expected_scores
-from pipelines.run_metrics import training_metrics
+from pipelines.registry.gate_scores import EXPECTED_TABLE, expected_scores
+from pipelines.runs.metrics import training_metrics
 from pipelines.tracking import load_model
-from pipelines.trained import TrainedExperiment
+from pipelines.training.trained import TrainedExperiment
 from tests.conftest import Simulated, require, without_times
 from tests.pipelines.team_server import (
     TeamServer,
@@ -56,7 +56,8 @@ model:
   registered_name: oncoresist-team
 """
 WITHOUT_FIGURES = """\
-from pipelines import run_children, run_log
+from pipelines.runs import children as run_children
+from pipelines.runs import log as run_log
 nothing = lambda *arguments, **options: None
 run_log.log_figures = run_children.log_attributions = run_log.log_held_out_reports = nothing
 from pipelines.cli import main

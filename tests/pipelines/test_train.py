@@ -13,9 +13,9 @@ import pytest
 
 from features.catalogue import genes_of
 from features.errors import CohortError, ConfigError
-from pipelines import run_log
 from pipelines.config import ExperimentConfig, load_experiment
-from pipelines.run_log import TrainingResult
+from pipelines.runs import log as run_log
+from pipelines.runs.log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train

@@ -1,0 +1,1 @@
+"""Files of any make → tables and observations."""

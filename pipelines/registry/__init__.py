@@ -1,0 +1,1 @@
+"""Registered models: the gate, promotion, rollback, comparison."""

@@ -1,0 +1,1 @@
+"""Pages: patients, cohorts, evaluation, validation, model card, markers."""

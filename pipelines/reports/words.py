@@ -1,0 +1,151 @@
+"""What a report says in words: what a probability means, how far to trust it, why a call."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from features.errors import examples
+from pipelines.figures.style import readable
+from pipelines.reports.facts import ModelFacts, ReportFacts
+from pipelines.scoring.notes import IN_SAMPLE
+
+__all__ = [
+    "CALLS",
+    "calibration_words",
+    "listed",
+    "meaning_words",
+    "mechanism_name",
+    "reference_words",
+    "set_words",
+    "sheet_notes",
+]
+
+_LONGEST, _LONGEST_NOTE = 80, 260
+
+CALLS: Mapping[str, str] = {
+    "resistant": "resistant",
+    "responsive": "responsive",
+    "uncertain": "uncertain",
+    "out_of_scope": "out of scope",
+}
+"""Call → how it is written."""
+
+
+def mechanism_name(mechanism: str) -> str:
+    """Return a mechanism class as figures and reports write it.
+
+    Examples
+    --------
+    >>> mechanism_name("t_cell_state")
+    'T cell state'
+    """
+    return readable(mechanism, most=_LONGEST)
+
+
+def listed(names: Sequence[str], *, most: int) -> str:
+    """Return names in a row, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["A", "B", "C"], most=2)
+    'A, B and 1 more'
+    """
+    return examples(names, most=most)
+
+
+def meaning_words(row: Mapping[str, Any], model: ModelFacts) -> str:
+    """Return what a sample's probability means, beside the base rate.
+
+    Examples
+    --------
+    >>> model = ModelFacts.model_construct(threshold=0.66, base_rate_of="training")
+    >>> meaning_words({"probability": 0.724, "call": "uncertain"}, model)
+    'Of 100 such tumours about 72 would be expected to resist, if the probability holds; of 100 \
+training samples 66 did (the base rate).'
+    """
+    whose = "training samples"
+    if model.base_rate_of != "training":
+        whose = f"samples of {model.base_rate_of}"
+    base = f"of 100 {whose} {100 * model.threshold:.0f} did (the base rate)"
+    if row["call"] == "out_of_scope":
+        return f"The model was not made for such a sample: read no meaning into the number; {base}."
+    expected = f"{100 * row['probability']:.0f}"
+    return (
+        f"Of 100 such tumours about {expected} would be expected to resist, if the probability "
+        f"holds; {base}."
+    )
+
+
+def calibration_words(facts: ReportFacts) -> str:
+    """Return how well such probabilities held in cohorts that the model had not seen."""
+    model = facts.model
+    before = "" if model.base_rate_of == "training" else " (before recalibration)"
+    skill = model.calibration.get("brier_skill")
+    if skill is None or skill.value is None or skill.low is None or skill.high is None:
+        figures = [
+            f"{name} {found['brier']}" for name, found in model.held_out.items() if "brier" in found
+        ]
+        told = f"Brier score: {', '.join(figures)}" if figures else "no figure is stored"
+        return f"Do such probabilities hold? In cohorts held out{before}: {told}."
+    if skill.low > 0:
+        verdict = "told more than the base rate alone"
+    elif skill.high < 0:
+        verdict = "told less than the base rate alone: rank by them, do not read them as such"
+    else:
+        verdict = "could not be shown to tell more than the base rate alone"
+    text = (
+        f"Do such probabilities hold? In cohorts held out{before} they {verdict} (Brier skill "
+        f"{_signed(skill.value)}, {_signed(skill.low)} to {_signed(skill.high)})"
+    )
+    ece, floor = model.calibration.get("ece"), model.calibration.get("ece_floor")
+    if ece is not None and ece.value is not None:
+        text += f"; predicted and observed shares lay {ece.value:.3f} apart on average"
+        if floor is not None and floor.value is not None:
+            text += f" ({floor.value:.3f} by chance alone)"
+    return f"{text}."
+
+
+def sheet_notes(facts: ReportFacts) -> list[str]:
+    """Return what a patient's sheet repeats of the cohort's warnings, each cut to a few lines.
+
+    That the figures are in-sample it says itself.
+    """
+    told = (note for note in facts.warnings if not note.startswith(IN_SAMPLE))
+    return [textwrap.shorten(note, _LONGEST_NOTE, placeholder=" …") for note in told]
+
+
+def set_words(labels: str | None, coverage: float) -> str:
+    """Return what a prediction set holds, and of how many it should.
+
+    Examples
+    --------
+    >>> set_words("responsive|resistant", 0.9)
+    'responsive or resistant: at 90% coverage of either class neither can be excluded'
+    """
+    held = [label for label in str(labels or "").split("|") if label]
+    aim = f"at {coverage:.0%} coverage of either class"
+    if len(held) == 1:
+        return f"{held[0]} alone: {aim} the other can be excluded"
+    if held:
+        return f"{' or '.join(held)}: {aim} neither can be excluded"
+    return f"empty: {aim} both would be excluded, as of a sample like none seen"
+
+
+def reference_words(facts: ReportFacts) -> str:
+    """Return what the strips of genes hold a sample against."""
+    if facts.score_kind == "mean_z":
+        return (
+            "z-scores within this cohort against a standard normal (values scaled per gene have no "
+            "ranks that could be held against training samples)"
+        )
+    own = "the training samples"
+    if facts.kind == "held_out":
+        own = "the samples of the other cohorts"
+    return (
+        f"rank within the sample against {own} ({facts.reference_samples} of "
+        f"{facts.reference_cohorts} cohorts, each cohort counting the same)"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")

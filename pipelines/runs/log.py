@@ -1,0 +1,199 @@
+"""Write a trained experiment into MLflow: inputs, figures, metrics, model, a child per cohort."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import mlflow
+import pandas as pd
+
+from features.reference import Standardisation
+from pipelines.registry.promotion import Decision, decide_after_training
+from pipelines.reports.model_card import model_card, short_model_card
+from pipelines.reports.validation import RunRecord, validation_page
+from pipelines.runs.artifacts import gathered_artifacts, log_text
+from pipelines.runs.children import log_held_out_cohorts, log_scored_cohort
+from pipelines.runs.description import (
+    registered_model_description,
+    run_description,
+    with_children,
+    with_gate,
+)
+from pipelines.runs.figures import log_figures
+from pipelines.runs.inputs import flat_params, log_datasets, log_inputs, training_datasets
+from pipelines.runs.logged_model import (
+    describe_registered_model,
+    log_model,
+    register_version,
+    shortened,
+)
+from pipelines.runs.metrics import log_linked_metrics, training_metrics
+from pipelines.runs.open_run import OpenRun
+from pipelines.runs.reports import log_held_out_reports
+from pipelines.runs.tables import log_tables
+from pipelines.runs.tags import verdict_tags, version_tags
+from pipelines.training.trained import TrainedExperiment
+from pipelines.validation.headline import compare
+from pipelines.validation.validate import ARM_SUFFIX
+
+__all__ = ["LoggedRun", "TrainingResult", "decide", "log_run"]
+
+_LONGEST_NOTE = 8000
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    run_id, model_name, model_version, tracking_uri
+        Where it lies in MLflow.
+    metrics
+        Every metric of the parent run by name, but for what the machine did.
+    comparison
+        ``predictor, standardisation, metric, cohort, value, low, high``.
+    signs
+        Table of :func:`models.signs.sign_agreement`.
+    mean_absolute_attribution
+        Standardisation → mean |SHAP| of each feature over the out-of-cohort predictions.
+    decision
+        What the gate said of the version, and where the alias points.
+    """
+
+    run_id: str
+    model_name: str
+    model_version: str
+    tracking_uri: str
+    metrics: Mapping[str, float]
+    comparison: pd.DataFrame
+    signs: pd.DataFrame
+    mean_absolute_attribution: Mapping[Standardisation, "pd.Series[float]"]
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run that holds all it is to hold: its id, note and metrics, and the version registered."""
+
+    run_id: str
+    tracking_uri: str
+    version: str
+    note: str
+    metrics: Mapping[str, float]
+    comparison: pd.DataFrame
+
+
+def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
+    """Write the run, register the model, and return where it all lies; no alias moves."""
+    config, comparison = trained.config, compare(trained.validations)
+    name, metrics = config.model.registered_name, training_metrics(trained)
+    cohorts = ", ".join(trained.dataset.cohorts)
+    tags = {**opened.tags, "cohorts": cohorts, **verdict_tags(metrics)}
+    with gathered_artifacts() as folder:
+        log_inputs(trained)
+        log_tables(trained, comparison)
+        _log_figures(trained, comparison)
+        log_held_out_reports(
+            trained.validations["cohort"],
+            trained.dataset,
+            ingested=trained.ingested,
+            shift=trained.shift,
+            model=trained.model,
+            model_name=name,
+        )
+        record = RunRecord(folder, tags, metrics)
+        card, short = model_card(record), short_model_card(record)
+        log_text(card, "model_card.md")
+        log_text(validation_page(record), "validation.md")
+        note = run_description(record, experiment=opened.experiment_id, run=opened.run_id)
+    datasets = training_datasets(trained)
+    shared = version_tags(tags)
+    model_id = log_model(
+        trained.model,
+        name=name,
+        card=card,
+        tags={**shared, "mlflow.note.content": short},
+        params=_model_params(trained),
+    )
+    mlflow.set_tags({**tags, "mlflow.note.content": shortened(note, most=_LONGEST_NOTE)})
+    mlflow.log_params(flat_params(config.model_dump(mode="json")))
+    log_datasets(datasets, context="training")
+    log_linked_metrics(metrics, run_id=opened.run_id, model_id=model_id, datasets=datasets)
+    version = register_version(model_id, name=name, description=short, tags=shared)
+    describe_registered_model(
+        name,
+        description=registered_model_description(name, setting=config.setting),
+        tags={"setting": config.setting},
+    )
+    children = log_held_out_cohorts(trained, datasets=datasets, tags=tags)
+    note = with_children(note, children, experiment=opened.experiment_id)
+    for cohort in trained.extra:
+        found = log_scored_cohort(trained, cohort, version=version, model_id=model_id, tags=tags)
+        mlflow.log_metrics(found)
+        metrics |= found
+    opened.watch.lap("writing")
+    mlflow.log_metrics(opened.watch.metrics)
+    return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
+
+
+def decide(trained: TrainedExperiment, logged: LoggedRun) -> TrainingResult:
+    """Let the gate decide on the alias, say so in the run's description, return the result.
+
+    To be called when the run has ended: until then the alias points where it did before.
+    """
+    model = trained.config.model
+    decision = decide_after_training(
+        model.registered_name,
+        logged.version,
+        alias=model.alias,
+        limits=trained.config.gate,
+        project=trained.project,
+    )
+    note = shortened(with_gate(logged.note, decision.lines()), most=_LONGEST_NOTE)
+    mlflow.MlflowClient().set_tag(logged.run_id, "mlflow.note.content", note)
+    return TrainingResult(
+        run_id=logged.run_id,
+        model_name=model.registered_name,
+        model_version=logged.version,
+        tracking_uri=logged.tracking_uri,
+        metrics=logged.metrics,
+        comparison=logged.comparison,
+        signs=trained.signs,
+        mean_absolute_attribution={
+            arm: validation.loco.attributions.values.abs().mean()
+            for arm, validation in trained.validations.items()
+            if validation.loco.attributions is not None
+        },
+        decision=decision,
+    )
+
+
+def _log_figures(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
+    log_figures(
+        trained.validations,
+        comparison,
+        catalogue=trained.model.catalogue,
+        setting=trained.config.setting,
+        signs=trained.signs,
+        shift=trained.shift,
+        drift=trained.drift,
+        gene_coverage=trained.dataset.gene_coverage(),
+        n_resamples=trained.config.validation.n_resamples,
+        seed=trained.config.seed,
+    )
+
+
+def _model_params(trained: TrainedExperiment) -> dict[str, str]:
+    """Return what tells logged models apart at a glance."""
+    model, samples = trained.model, trained.dataset.samples
+    labels = samples["resistant"].dropna()
+    chosen = model.facts["chosen"]
+    return {
+        "setting": model.setting,
+        "cohorts": str(len(trained.dataset.cohorts)),
+        "labelled": str(len(labels)),
+        "resistant_share": f"{labels.mean():.3f}",
+        "features": str(len(model.feature_names)),
+        "seed": str(trained.config.seed),
+        **{f"chosen{ARM_SUFFIX[arm]}": str(chosen[arm]).partition("|")[0] for arm in model.arms},
+    }

@@ -1,0 +1,1 @@
+"""Calls and notes of a scored cohort."""

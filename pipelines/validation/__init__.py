@@ -1,0 +1,1 @@
+"""A model validated: choice, splits, peers, shift, criteria."""
