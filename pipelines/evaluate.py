@@ -22,7 +22,10 @@ from models.recalibration import (
 from models.resistance_model import ResistanceModel
 from models.survival import kaplan_meier_curves, survival_table
 from models.survival_patients import Endpoint
-from pipelines.figures.evaluation import (
+from pipelines.files import write_table
+from pipelines.ingest import IngestedCohort
+from pipelines.score import ScoredCohort
+from pipelines.scoring.evaluation_figures import (
     ALL,
     IN_SCOPE,
     RECALIBRATED,
@@ -30,9 +33,6 @@ from pipelines.figures.evaluation import (
     group_figures,
     survival_figures,
 )
-from pipelines.files import write_table
-from pipelines.ingest import IngestedCohort
-from pipelines.score import ScoredCohort
 
 __all__ = ["Evaluation", "evaluate_cohort", "require_labels"]
 

@@ -10,11 +10,11 @@ import pandas as pd
 from features.errors import ConfigError
 from models.recalibration import Recalibration
 from pipelines.evaluate import Evaluation
-from pipelines.figures.evaluation import ALL
 from pipelines.ingest import files_hash
 from pipelines.provenance import code_versions
 from pipelines.runs.artifacts import log_table
 from pipelines.runs.logged_model import register_model
+from pipelines.scoring.evaluation_figures import ALL
 from pipelines.tracking import (
     LoadedModel,
     Store,

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluate import Evaluation
 from pipelines.figures.calibration import decision_curve_figure, reliability_with_intervals
-from pipelines.figures.evaluation import ALL, IN_SCOPE, RECALIBRATED
 from pipelines.figures.style import png_text
 from pipelines.figures.survival import kaplan_meier_pooled
 from pipelines.reports.templates import page_environment
+from pipelines.scoring.evaluation_figures import ALL, IN_SCOPE, RECALIBRATED
 from pipelines.tracking import LoadedModel
 
 __all__ = ["GROUP_NAMES", "figure_rows", "interval", "render_evaluation"]

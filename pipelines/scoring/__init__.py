@@ -1,1 +1,1 @@
-"""Calls and notes of a scored cohort."""
+"""Calls, notes and figures of a scored cohort."""

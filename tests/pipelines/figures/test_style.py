@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-import pipelines
+from pipelines import figures
 from pipelines.figures.palette import (
     COHORTS,
     DPI,
@@ -89,8 +89,8 @@ def test_colours_beside_one_another_are_told_apart_by_the_colour_blind(blindness
 
 def test_every_function_that_draws_carries_the_style():
     drawing = []
-    for module in pkgutil.iter_modules(pipelines.__path__, "pipelines."):
-        if module.name.startswith("pipelines.figures_"):
+    for module in pkgutil.iter_modules(figures.__path__, "pipelines.figures."):
+        if module.name not in ("pipelines.figures.style", "pipelines.scoring.evaluation_figures"):
             loaded = __import__(module.name, fromlist=["__all__"])
             public = [getattr(loaded, name) for name in loaded.__all__]
             drawing += [f for f in public if inspect.isfunction(f) and _returns_figure(f)]
