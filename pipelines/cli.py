@@ -205,7 +205,7 @@ def check(
         from features.cohort import cohort_facts, is_gene_scaled_cohort
         from features.transformer import MarkerFeatures
         from pipelines.files import require_folder, write_table
-        from pipelines.reading.named_cohort import ingest_named
+        from pipelines.named_cohort import ingest_named
 
         if genes is not None:
             require_folder(genes.parent)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from features.errors import ConfigError
-from pipelines.runs.store_faults import without_password
+from pipelines.store_faults import without_password
 from pipelines.tracking import Store, open_store
 
 __all__ = ["serve_ui", "ui_command"]

@@ -17,7 +17,7 @@ from features.errors import ConfigError, ModelError, examples
 from models.metrics import Estimate
 from models.resistance_model import ResistanceModel
 from pipelines.registry.standing import standing_notes
-from pipelines.runs.store_faults import refusals_told, store_fault
+from pipelines.store_faults import refusals_told, store_fault
 
 __all__ = [
     "LoadedModel",

@@ -60,7 +60,7 @@ def read_model_and_cohort(
     """
     from features.errors import OncoResistError
     from pipelines.config import project_folder, tracking_uri
-    from pipelines.reading.named_cohort import ingest_named
+    from pipelines.named_cohort import ingest_named
     from pipelines.tracking import default_store, load_model, open_store
 
     store = default_store(project_folder(cohort), uri=tracking_uri(cohort))

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from models.comparison import POOLED_ROWS
+from pipelines.figures.names import predictor_name
 from pipelines.figures.palette import FAINT, RESISTANT, RESPONSIVE
 from pipelines.figures.style import (
     SMALL_SIZE,
@@ -16,7 +17,6 @@ from pipelines.figures.style import (
     reference_line,
     styled,
 )
-from pipelines.reports.names import predictor_name
 
 __all__ = ["difference_forest", "peers_forest", "subgroup_forest"]
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from models.metrics import Estimate
 from models.rank_curves import RankCurves
+from pipelines.figures.names import predictor_name
 from pipelines.figures.palette import GREY, MARKERS, RESISTANT, RESPONSIVE, SERIES
 from pipelines.figures.style import (
     SMALL_SIZE,
@@ -20,7 +21,6 @@ from pipelines.figures.style import (
     reference_line,
     styled,
 )
-from pipelines.reports.names import predictor_name
 
 __all__ = ["auroc_forest", "feature_signs", "roc_and_precision_recall"]
 

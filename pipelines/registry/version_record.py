@@ -14,7 +14,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from features.errors import ModelError
-from pipelines.runs.store_faults import refusals_told
+from pipelines.store_faults import refusals_told
 
 __all__ = ["VersionRecord", "read_version", "store_errors", "versions_of"]
 

@@ -14,8 +14,8 @@ from models.gene_reference import GeneReference
 from models.metrics import Estimate
 from models.recalibration import base_rate_of
 from models.shift import COMPONENTS
+from pipelines.figures.estimates import interval_text
 from pipelines.reports.data import SAMPLE_COLUMNS, ReportData
-from pipelines.reports.estimates import interval_text
 from pipelines.reports.facts import (
     CalibrationFigure,
     CitationFacts,

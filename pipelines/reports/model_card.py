@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.reports.names import predictor_name
+from pipelines.figures.names import predictor_name
 from pipelines.reports.notes import render_note
 from pipelines.reports.templates import page_environment
 from pipelines.reports.validation import RunRecord

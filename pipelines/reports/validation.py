@@ -13,8 +13,8 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from features.errors import ConfigError
+from pipelines.figures.names import predictor_name
 from pipelines.files import replaced_when_done, write_text
-from pipelines.reports.names import predictor_name
 from pipelines.reports.templates import page_environment
 from pipelines.validation.criteria import judge
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipelines.reports.names import predictor_name
+from pipelines.figures.names import predictor_name
 from pipelines.reports.notes import render_note
 from pipelines.reports.validation import RunRecord
 from pipelines.runs.tags import TAGS

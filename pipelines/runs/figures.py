@@ -14,11 +14,11 @@ from pipelines.figures.calibration import (
     risk_coverage_figure,
 )
 from pipelines.figures.forests import difference_forest, peers_forest, subgroup_forest
+from pipelines.figures.names import predictor_name
 from pipelines.figures.power import learning_curve_figure, permutation_null
 from pipelines.figures.ranking import auroc_forest, feature_signs, roc_and_precision_recall
 from pipelines.figures.shift import gene_coverage_figure, shift_scores, stability_bars
 from pipelines.figures.survival import kaplan_meier_cohorts, kaplan_meier_pooled
-from pipelines.reports.names import predictor_name
 from pipelines.runs.artifacts import log_figure, log_table
 from pipelines.runs.attributions import Reasons, log_attributions, log_reasons
 from pipelines.validation.validate import ARM_SUFFIX, Validation

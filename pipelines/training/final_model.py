@@ -11,7 +11,7 @@ from models.learner import TrainedPart
 from models.resistance_model import ModelArm, ResistanceModel
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
-from pipelines.reports.estimates import interval_text
+from pipelines.figures.estimates import interval_text
 from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = ["TrainedArm", "final_model"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from features.reference import Standardisation
-from pipelines.reports.names import predictor_name
+from pipelines.figures.names import predictor_name
 from pipelines.validation.validate import ARMS, Validation
 
 __all__ = ["compare", "headline_rows", "verdict"]

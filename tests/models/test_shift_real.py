@@ -19,7 +19,7 @@ from features.profile import rank_profile
 from features.transformer import MarkerFeatures
 from models.shift import ShiftDetector
 from pipelines.ingest import IngestedCohort
-from pipelines.reading.named_cohort import ingest_named
+from pipelines.named_cohort import ingest_named
 
 pytestmark = pytest.mark.real_data
 

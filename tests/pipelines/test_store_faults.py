@@ -4,7 +4,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from features.errors import ConfigError
-from pipelines.runs.store_faults import refusals_told, store_fault
+from pipelines.store_faults import refusals_told, store_fault
 
 
 @pytest.fixture(autouse=True)
