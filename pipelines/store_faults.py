@@ -1,7 +1,9 @@
 """What an MLflow store refuses, in words that say how to mend it."""
 
+import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import mlflow
@@ -10,9 +12,11 @@ from mlflow.utils.credentials import read_mlflow_creds
 
 from features.errors import ConfigError
 
-__all__ = ["refusals_told", "store_fault", "without_password"]
+__all__ = ["again_if_raced", "lost_race", "refusals_told", "store_fault", "without_password"]
 
 _UNKNOWN, _FORBIDDEN = 401, 403
+_RACED = re.compile(r"IntegrityError|duplicate key|UNIQUE constraint|Giving up after")
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 _CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -42,6 +46,28 @@ def refusals_told() -> Iterator[None]:
         if _status(error) not in (_UNKNOWN, _FORBIDDEN):
             raise
         raise ConfigError(store_fault(mlflow.get_tracking_uri(), error)) from error
+
+
+def lost_race(error: MlflowException) -> bool:
+    """Return whether the database turned a call away, as another wrote the same row just then."""
+    return bool(_RACED.search(str(error)))
+
+
+def again_if_raced[Result](call: Callable[[], Result]) -> Result:
+    """Return what a call of MLflow returns; make it again where it lost a race.
+
+    MLflow looks whether a row is there and then writes it. Of two trainings that log the same
+    dataset, register a version or set the same alias in one moment, the second is turned away by
+    the database, and nothing of its call stays. Once more, it finds the row of the first.
+    """
+    for pause in _PAUSES:
+        try:
+            return call()
+        except MlflowException as error:
+            if not lost_race(error):
+                raise
+        time.sleep(random.uniform(0.5, 1.5) * pause)
+    return call()
 
 
 def store_fault(uri: str, error: Exception) -> str:

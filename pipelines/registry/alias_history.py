@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import mlflow
+from mlflow.exceptions import MlflowException
+
+from pipelines.store_faults import lost_race
 
 __all__ = [
     "AliasHistory",
@@ -99,8 +102,14 @@ def move_alias(
     client.set_model_version_tag(name, version, _tag(alias), history.to_json())
     if aliased_version(name, alias) != before:
         raise AliasMovedError(name, alias)
-    if before != version:
+    if before == version:
+        return
+    try:
         client.set_registered_model_alias(name, alias, version)
+    except MlflowException as error:
+        if not lost_race(error):
+            raise
+        raise AliasMovedError(name, alias) from error
 
 
 def _tag(alias: str) -> str:

@@ -22,6 +22,7 @@ from pipelines.registry.gate import GateReport, judge, who
 from pipelines.registry.standing import RECORD_TAG, GateRecord, utc_now
 from pipelines.registry.version_record import read_version, store_errors, versions_of
 from pipelines.settings.gate import GateConfig
+from pipelines.store_faults import again_if_raced
 
 __all__ = [
     "CHALLENGER",
@@ -142,7 +143,8 @@ def decide_after_training(
         if before is None or alias == CHALLENGER:
             return _accept(report, alias=alias, before=before, how="provisional")
         _keep(report, report.record("failed"))
-        mlflow.MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
+        client = mlflow.MlflowClient()
+        again_if_raced(lambda: client.set_registered_model_alias(name, CHALLENGER, version))
         return Decision(alias, before, "refused", report)
 
     report = judge(name, version, limits=limits, project=project, spare=True)

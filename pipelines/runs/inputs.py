@@ -11,6 +11,7 @@ from mlflow.data.pandas_dataset import PandasDataset
 
 from pipelines.ingest import IngestedCohort
 from pipelines.runs.artifacts import log_document, log_table
+from pipelines.store_faults import again_if_raced
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.validate import ARM_SUFFIX
 
@@ -145,8 +146,10 @@ def cohort_dataset(
 def log_datasets(datasets: Mapping[str, PandasDataset], *, context: str) -> None:
     """Log datasets as inputs of the active run, in one call."""
     count = len(datasets)
-    mlflow.log_inputs(
-        datasets=list(datasets.values()), contexts=[context] * count, tags_list=[{}] * count
+    again_if_raced(
+        lambda: mlflow.log_inputs(
+            datasets=list(datasets.values()), contexts=[context] * count, tags_list=[{}] * count
+        )
     )
 
 

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -15,6 +16,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from models.resistance_model import ResistanceModel
 from pipelines.provenance import library_requirements
+from pipelines.store_faults import again_if_raced
 
 __all__ = ["describe_registered_model", "log_model", "register_model", "register_version"]
 
@@ -72,7 +74,9 @@ def register_version(
     model_id: str, *, name: str, description: str = "", tags: Mapping[str, str] | None = None
 ) -> str:
     """Register a logged model and return its version; no alias moves."""
-    registered = mlflow.register_model(f"models:/{model_id}", name, tags=dict(tags or {}))
+    registered = again_if_raced(
+        lambda: mlflow.register_model(f"models:/{model_id}", name, tags=dict(tags or {}))
+    )
     version = str(registered.version)
     if description:
         text = shortened(description, most=_LONGEST_DESCRIPTION)
@@ -93,7 +97,7 @@ def describe_registered_model(name: str, *, description: str, tags: Mapping[str,
         client.update_registered_model(name, shortened(description, most=_LONGEST_DESCRIPTION))
     for key, value in tags.items():
         if known.tags.get(key) != value:
-            client.set_registered_model_tag(name, key, value)
+            again_if_raced(partial(client.set_registered_model_tag, name, key, value))
 
 
 def shortened(text: str, *, most: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -12,7 +13,7 @@ from pipelines.runs.description import EXPERIMENT_MARK, experiment_description, 
 from pipelines.runs.stopwatch import Stopwatch
 from pipelines.runs.tags import training_tags
 from pipelines.runs.views import saved_views
-from pipelines.store_faults import refusals_told
+from pipelines.store_faults import again_if_raced, refusals_told
 from pipelines.tracking import Store, describe_run, open_store, start_run
 
 __all__ = ["OpenRun", "training_run"]
@@ -67,4 +68,4 @@ def _describe_experiment(experiment: mlflow.entities.Experiment) -> None:
         wanted[_NOTE] = experiment_description(experiment=str(experiment.experiment_id))
     for key, value in wanted.items():
         if known.get(key) != value:
-            mlflow.set_experiment_tag(key, value)
+            again_if_raced(partial(mlflow.set_experiment_tag, key, value))

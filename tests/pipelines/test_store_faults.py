@@ -4,7 +4,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from features.errors import ConfigError
-from pipelines.store_faults import refusals_told, store_fault
+from pipelines.store_faults import again_if_raced, refusals_told, store_fault
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +44,23 @@ def test_only_refusals_become_messages():
         raise MlflowException("a fault")
     with pytest.raises(FileNotFoundError), refusals_told():
         raise FileNotFoundError("x")
+
+
+def test_a_call_that_lost_a_race_is_made_again(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    raced = MlflowException("(IntegrityError) duplicate key value violates unique constraint")
+    answers = iter([raced, raced, "logged"])
+
+    def call() -> str:
+        answer = next(answers)
+        if isinstance(answer, MlflowException):
+            raise answer
+        return answer
+
+    assert again_if_raced(call) == "logged"
+
+    def fail() -> None:
+        raise MlflowException("a fault")
+
+    with pytest.raises(MlflowException, match="a fault"):
+        again_if_raced(fail)
