@@ -157,7 +157,7 @@ def _figures(reasons: Reasons, tables: Mapping[Level, pd.DataFrame]) -> dict[str
             groups=tables["group"],
             group_of={str(name): _group(str(name)) for name in tables["mechanism"].index},
             title=f"Which mechanisms drive the predictions, {how}",
-            note=f"{whole} Lines: 95% bootstrap over samples within cohorts.",
+            note=f"{whole} Lines: 95% bootstrap over samples within cohorts, the models kept.",
         ),
         "dependence": dependence_plots(
             reasons.attributions,
@@ -195,14 +195,17 @@ def _log_tables(reasons: Reasons) -> None:
 
 
 def _log_stability(reasons: Reasons, *, n_resamples: int, seed: int) -> dict[Level, pd.DataFrame]:
-    """Log how firm each driver stands, and how far the folds agree; return the tables."""
+    """Log how firm each driver stands, and how far the folds agree; return the tables.
+
+    What missing features make of a prediction is no driver, and has no place among them.
+    """
     folds = reasons.samples["cohort"].astype(str)
     mechanisms = {str(name): _group(str(name)) for name in reasons.sums("mechanism")}
     tables: dict[Level, pd.DataFrame] = {}
     agreement: dict[str, dict[str, Any]] = {}
     levels: tuple[Level, ...] = ("mechanism", "feature", "group")
     for level in levels:
-        values = reasons.sums(level)
+        values = reasons.sums(level).drop(columns=NOT_MEASURED, errors="ignore")
         table = driver_stability(values, folds=folds, n_resamples=n_resamples, seed=seed)
         agreement[level] = asdict(fold_agreement(values, folds=folds))
         tables[level] = table

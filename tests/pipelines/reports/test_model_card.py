@@ -73,7 +73,7 @@ def test_the_card_has_what_tripod_ai_asks_for_and_figures_of_the_run(record: Run
     assert f"| {int(samples['labelled'].sum())} | {int(samples['resistant'].sum())} (" in card
     for value in (record.tags["data_hash"], *samples["sha256"]):
         assert value in card
-    assert card.count("place is stable") == 2
+    assert card.count("whether it leads") == 2
     for unfilled in ("{{", "{%", " nan", "None", "Undefined", "/tmp"):
         assert unfilled not in card
 
