@@ -30,7 +30,8 @@ def user_errors() -> Iterator[None]:
         ERROR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(USER_ERROR) from error
     except KeyboardInterrupt as error:
-        ERROR.print("interrupted: the champion is what it was before", style="yellow")
+        told = "interrupted; `oncoresist models list` shows what stands"
+        ERROR.print(told, style="yellow", highlight=False)
         raise typer.Exit(INTERRUPTED) from error
 
 

@@ -88,10 +88,16 @@ def aliased_version(name: str, alias: str) -> str | None:
 
 def move_alias(
     name: str, version: str, *, alias: str, before: str | None, history: AliasHistory
-) -> None:
-    """Let an alias point to a version, with the history that it has from then on.
+) -> str | None:
+    """Let an alias point to a version; return where it points after that, None for nowhere.
 
     Where it points there already, the history alone is written.
+
+    A store moves an alias without asking where it was. So between the look at it and the move,
+    another promotion can move it too: the later of the two wins, and the one before is missing
+    from the history that it brings. The alias is therefore read again after the move, and another
+    version than ``version`` comes back where another promotion won; what is overwritten in that
+    window, a few milliseconds, is told to the other alone.
 
     Raises
     ------
@@ -103,13 +109,14 @@ def move_alias(
     if aliased_version(name, alias) != before:
         raise AliasMovedError(name, alias)
     if before == version:
-        return
+        return version
     try:
         client.set_registered_model_alias(name, alias, version)
     except MlflowException as error:
         if not lost_race(error):
             raise
         raise AliasMovedError(name, alias) from error
+    return aliased_version(name, alias)
 
 
 def _tag(alias: str) -> str:

@@ -19,6 +19,7 @@ _RANKING_MEND = (
     "on cohorts held out it ranks no better than chance can; train on more cohorts, or look at "
     "validation.md of the run for cohorts that pull it down"
 )
+_PEER_MEND = "a published signature ranks better: use that, or train on more cohorts"
 _RECALIBRATE = (
     "recalibrate it on a labelled cohort of your own (oncoresist evaluate --recalibrate), or train "
     "on more cohorts"
@@ -90,9 +91,10 @@ def _beyond_chance(arm: _Arm, limits: GateConfig) -> Check:
 
 
 def _against_peer(arm: _Arm, limits: GateConfig) -> Check:
-    name = f"difference.{limits.peer}"
-    what = f"AUROC minus that of {limits.peer}, {arm.name}-relative"
-    if limits.peer is None or ("auroc" in arm.ranking and name not in arm.ranking):
+    name = f"difference_pairs.{limits.peer}"
+    what = f"AUROC over pairs within cohorts minus that of {limits.peer}, {arm.name}-relative"
+    held = {name, f"difference.{limits.peer}"} & set(arm.ranking)
+    if limits.peer is None or ("auroc" in arm.ranking and not held):
         return Check(_BASELINES, what, "not applicable", "the run holds no such baseline", "")
     return _judged(
         _BASELINES,
@@ -100,7 +102,7 @@ def _against_peer(arm: _Arm, limits: GateConfig) -> Check:
         _told(arm.ranking, name, sign="+") + arm.ranking_of,
         f"at least {-limits.peer_margin:g}",
         passed=arm.ranking.get(name, np.nan) >= -limits.peer_margin,
-        mend="a published signature ranks better: use that, or train on more cohorts",
+        mend=_PEER_MEND if name in arm.ranking else _GONE,
     )
 
 
@@ -133,12 +135,18 @@ def _calibration_error(arm: _Arm, limits: GateConfig) -> Check:
 
 
 def _slope(arm: _Arm, limits: GateConfig) -> Check:
+    """Check the slope itself; that its interval reaches below the limit is told, and passes."""
+    name = "calibration_slope"
+    slope, low = (arm.probabilities.get(key, np.nan) for key in (name, f"{name}_low"))
+    unsure = ""
+    if slope > limits.least_slope >= low:
+        unsure = f", not shown to be above {limits.least_slope:g}"
     return _judged(
         _CALIBRATED,
         f"calibration slope, {arm.name}-relative",
-        _told(arm.probabilities, "calibration_slope") + arm.probabilities_of,
+        _told(arm.probabilities, name) + unsure + arm.probabilities_of,
         f"above {limits.least_slope:g}",
-        passed=arm.probabilities.get("calibration_slope", np.nan) > limits.least_slope,
+        passed=slope > limits.least_slope,
         mend=(
             "a higher probability does not go with more resistance, which recalibration cannot "
             "mend; train on more cohorts"

@@ -5,9 +5,25 @@ Nothing of OncoResist is imported here but what the model brings with it.
 
 import json
 import sys
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 
-__all__ = ["score_in_this_process"]
+__all__ = ["paths_without", "score_in_this_process"]
+
+
+def paths_without(entries: Sequence[str], *, installation: str) -> list[str]:
+    """Return where Python looks for modules, without the folder of this installation.
+
+    Installed from a wheel, that folder is ``site-packages``, which holds MLflow too: it stays. The
+    model's own code comes first all the same, as MLflow puts it there, and what was read is told
+    (``installed`` of :func:`score_in_this_process`).
+    """
+    left_out = Path(installation).resolve()
+    mlflow = PathFinder.find_spec("mlflow", [installation])
+    if mlflow is not None and mlflow.origin is not None:
+        return list(entries)
+    return [entry for entry in entries if Path(entry).resolve() != left_out]
 
 
 def score_in_this_process(uri: str, folder: Path) -> dict[str, object]:
@@ -24,15 +40,18 @@ def score_in_this_process(uri: str, folder: Path) -> dict[str, object]:
     -------
     scores
         ``<name>/<standardisation>`` → probabilities, in the order of the rows; ``code``: where the
-        model's code came from.
+        model's code came from; ``installed``: whether that is a place of this Python's own, not
+        one that came with the model.
     """
+    own = {Path(entry).resolve() for entry in sys.path}
     import mlflow
     import pandas as pd
 
     model = mlflow.pyfunc.load_model(uri)
     import features
 
-    scores: dict[str, object] = {"code": features.__file__}
+    code = Path(str(features.__file__)).resolve()
+    scores: dict[str, object] = {"code": str(code), "installed": code.parents[1] in own}
     for table in sorted(folder.glob("*.parquet")):
         rows = pd.read_parquet(table)
         for arm in ("cohort", "reference"):
@@ -42,7 +61,8 @@ def score_in_this_process(uri: str, folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    uri, folder, checkout = sys.argv[1:4]
-    sys.path = [entry for entry in sys.path if entry != checkout]
+    uri, folder, installation = sys.argv[1:4]
+    sys.path = paths_without(sys.path, installation=installation)
+    sys.modules["pipelines"] = None  # type: ignore[assignment]  # a model must do without
     found = score_in_this_process(uri, Path(folder))
     (Path(folder) / "scores.json").write_text(json.dumps(found), encoding="utf-8")

@@ -18,7 +18,10 @@ from pipelines.validation.validate import ARM_SUFFIX
 __all__ = ["leak_checks", "splits_of_plan"]
 
 _GROUP = "no leak"
+_DEMANDED = "loco"
 _SCHEMES = ("loco", "nested", "tumour_type")
+_NULL_BOUND = 0.995
+_MOST_MISSED = "a sound model fails this once in 200"
 _TRAIN_AGAIN = "train again, and do not use this version: its figures are too good"
 
 
@@ -87,6 +90,9 @@ def _held_out(plan: pd.DataFrame, origin: VersionRecord, arm: Standardisation) -
     for scheme in _SCHEMES:
         table = origin.table(f"predictions/{scheme}{ARM_SUFFIX[arm]}.parquet")
         if table is None or "split" not in table:
+            if scheme == _DEMANDED:
+                mend = "train again: nothing tells of which split its predictions are"
+                return Check(_GROUP, what, "failed", f"{scheme} not in the run", "logged", mend)
             continue
         count += len(table)
         for sample, split in zip(table["sample"], table["split"], strict=True):
@@ -94,13 +100,17 @@ def _held_out(plan: pd.DataFrame, origin: VersionRecord, arm: Standardisation) -
                 wrong.append(f"{sample} ({scheme}, {split})")
     limit = "each of a split that held its sample out"
     if wrong or not count:
-        value = f"{len(wrong)} of others: {examples(wrong)}" if wrong else "not in the run"
+        value = f"{len(wrong)} of others: {examples(wrong)}" if wrong else "none in the run"
         return Check(_GROUP, what, "failed", value, limit, _TRAIN_AGAIN)
     return Check(_GROUP, what, "passed", f"{count} checked", limit)
 
 
 def _null(origin: VersionRecord, arm: Standardisation) -> Check:
-    """Check that the pipeline finds nothing where labels were shuffled (95% t interval)."""
+    """Check that the pipeline finds nothing where labels were shuffled (one-sided t bound).
+
+    Only an AUROC above 0.5 tells of labels that were seen. The bound is wide, as every training
+    is judged by it in each standardisation.
+    """
     what = f"AUROC on shuffled labels, {arm}-relative"
     table = origin.table(f"tables/null{ARM_SUFFIX[arm]}.parquet")
     values = np.array([]) if table is None else table["auroc"].dropna().to_numpy(float)
@@ -108,10 +118,10 @@ def _null(origin: VersionRecord, arm: Standardisation) -> Check:
         told = "not measured (validation.permutations)"
         return Check(_GROUP, what, "not applicable", told, "")
     mean, error = float(values.mean()), float(stats.sem(values))
-    reach = float(stats.t.ppf(0.975, values.size - 1)) * error
-    value = f"{mean:.3f} ({mean - reach:.3f} to {mean + reach:.3f}, {values.size} shuffles)"
-    limit = "95% interval holds 0.5"
-    if abs(mean - 0.5) <= reach:
+    low = mean - float(stats.t.ppf(_NULL_BOUND, values.size - 1)) * error
+    value = f"{mean:.3f} (at least {low:.3f}, {values.size} shuffles)"
+    limit = f"one-sided {_NULL_BOUND:.1%} bound not above 0.5; {_MOST_MISSED}"
+    if low <= 0.5:
         return Check(_GROUP, what, "passed", value, limit)
-    mend = "the pipeline sees labels that it should not, or is biased: find out why first"
+    mend = "the pipeline sees labels that it should not, or is biased upwards: find out why first"
     return Check(_GROUP, what, "failed", value, limit, mend)

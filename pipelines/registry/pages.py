@@ -38,6 +38,7 @@ _FIGURES: Mapping[str, str] = {
     "coverage.responsive": "Coverage of the sets, responsive",
     "two_label_share": "Share of sets with both labels",
     "difference.gep_18": "AUROC minus that of gep_18",
+    "difference_pairs.gep_18": "The same over pairs within cohorts",
     "null_auroc": "AUROC on shuffled labels",
 }
 _NONE = "–"

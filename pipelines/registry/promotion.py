@@ -18,6 +18,7 @@ from pipelines.registry.alias_history import (
     history_of,
     move_alias,
 )
+from pipelines.registry.decision import Decision
 from pipelines.registry.gate import GateReport, judge, who
 from pipelines.registry.standing import RECORD_TAG, GateRecord, utc_now
 from pipelines.registry.version_record import read_version, store_errors, versions_of
@@ -39,52 +40,10 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 """Alias of a new version that the gate refused while a champion stands."""
 _MOST_ATTEMPTS = 5
+_LOOK = "`oncoresist models list` shows what stands; run this again if it should be otherwise"
 _ROLLED_BACK: Literal["rolled back"] = "rolled back"
 Progress = Callable[[str], None]
 Accepted = Literal["passed", "provisional", "forced"]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What became of a version at the gate.
-
-    Attributes
-    ----------
-    alias, points_to
-        The alias asked for, and the version that it points to now; None for none.
-    outcome
-        ``passed``; ``provisional`` (failed, but there was no other); ``forced`` (failed, promoted
-        by hand); ``refused`` (the alias stays where it was).
-    report
-        What the gate found.
-    """
-
-    alias: str
-    points_to: str | None
-    outcome: Literal["passed", "provisional", "forced", "refused"]
-    report: GateReport
-
-    def lines(self) -> list[str]:
-        """Return what to tell the user: where the alias points, and a line a failed check."""
-        version, alias = self.report.version, self.alias
-        failed, judged = self.report.failed, len(self.report.checks)
-        counted = f"{len(failed)} of {judged} checks failed"
-        stays = f"{alias} stays at version {self.points_to}" if self.points_to else f"no {alias}"
-        if self.points_to == version:
-            stays = f"it stays {alias}, as it was before"
-        told = {
-            "passed": f"gate passed: {alias} is version {version}",
-            "forced": f"gate overruled, on record ({counted}): {alias} is version {version}",
-            "provisional": (
-                f"gate not passed ({counted}): {alias} is version {version} provisionally, there "
-                "being no other"
-            ),
-            "refused": (
-                f"gate not passed ({counted}): {stays}; to promote it all the same: oncoresist "
-                f"models promote {self.report.name}/{version} --alias {alias} --force --reason TEXT"
-            ),
-        }
-        return [told[self.outcome], *(f"- {check.line()}" for check in failed)]
 
 
 @dataclass(frozen=True)
@@ -168,7 +127,8 @@ def promote(
     name, version, alias, limits, project
         As for :func:`decide_after_training`.
     reason
-        Why it is promoted even where it fails; None: it is not.
+        Why it is promoted even where it fails; None: it is not. Where it passes, the reason goes
+        to the alias's history alone, as not needed.
     progress
         Told the name of each stage.
 
@@ -182,14 +142,14 @@ def promote(
     ConfigError
         The alias cannot be one.
     ModelError
-        There is no such version, or the store refuses.
+        There is no such version, the store refuses, or another promotion won at the same time.
     """
     check_alias(alias)
 
     def decide() -> Decision:
         before = aliased_version(name, alias)
         if report.passed:
-            return _accept(report, alias=alias, before=before, how="passed")
+            return _accept(report, alias=alias, before=before, how="passed", reason=reason or "")
         if reason is not None:
             return _accept(report, alias=alias, before=before, how="forced", reason=reason)
         if before != version:  # a forced or provisional champion stays known as that
@@ -203,7 +163,12 @@ def promote(
         with suppress(ConfigError), store_errors():
             if aliased_version(name, CHALLENGER) == version:
                 mlflow.MlflowClient().delete_registered_model_alias(name, CHALLENGER)
-    return _with_run_tagged(decision)
+    if decision.outcome == "refused" and decision.points_to == version:
+        return decision  # what its run and its version say of it stands
+    _with_run_tagged(decision)
+    if decision.overtaken:
+        raise ModelError(f"{decision.overtaken}; {_LOOK}")
+    return decision
 
 
 def rollback(name: str, *, alias: str = CHAMPION) -> RolledBack:
@@ -216,7 +181,7 @@ def rollback(name: str, *, alias: str = CHAMPION) -> RolledBack:
     ConfigError
         Nothing is known to go back to.
     ModelError
-        There is no such model or alias, or the store refuses.
+        There is no such model or alias, the store refuses, or a promotion won at the same time.
     """
 
     def decide() -> RolledBack:
@@ -236,7 +201,12 @@ def rollback(name: str, *, alias: str = CHAMPION) -> RolledBack:
         now, gone = history.past[places[-1]], history.past[places[-1] + 1 :]
         event = Event(utc_now(), now, before, _ROLLED_BACK, who())
         kept = history.back_to(places[-1], event)
-        move_alias(name, now, alias=alias, before=before, history=kept)
+        found = move_alias(name, now, alias=alias, before=before, history=kept)
+        if found != now:
+            raise ModelError(
+                f"{alias} of model '{name}' went back to version {now}, and a promotion moved it "
+                f"at the same time to {found or 'nowhere'}; {_LOOK}"
+            )
         return RolledBack(name, alias, before, now, gone)
 
     return _unless_moved(decide, name=name, alias=alias)
@@ -245,17 +215,22 @@ def rollback(name: str, *, alias: str = CHAMPION) -> RolledBack:
 def _accept(
     report: GateReport, *, alias: str, before: str | None, how: Accepted, reason: str = ""
 ) -> Decision:
-    """Record the verdict on the version, then move the alias to it."""
-    record = report.record(how, reason=reason)
+    """Record the verdict on the version, then move the alias to it.
+
+    A kill in between leaves the verdict, which is the gate's, on a version without the alias.
+    """
+    unneeded = reason if how == "passed" else ""
+    record = report.record(how, reason="" if unneeded else reason)
     _keep(report, record)
     history = AliasHistory()
     if before is not None:
         history = history_of(read_version(report.name, before).tags, alias=alias)
-    event = Event(record.time, report.version, before, how, record.by, reason)
-    move_alias(
+    told = f"not needed, the gate passed: {unneeded}" if unneeded else reason
+    event = Event(record.time, report.version, before, how, record.by, told)
+    points_to = move_alias(
         report.name, report.version, alias=alias, before=before, history=history.after(event)
     )
-    return Decision(alias, report.version, how, report)
+    return Decision(alias, points_to, how, report, unneeded)
 
 
 def _keep(report: GateReport, record: GateRecord) -> None:
@@ -273,7 +248,10 @@ def _keep(report: GateReport, record: GateRecord) -> None:
 
 
 def _with_run_tagged(decision: Decision) -> Decision:
-    """Return the decision, told on the run too, so that runs can be filtered by it."""
+    """Return the decision, told on the run too, so that runs can be filtered by it.
+
+    It is the gate's last word, not where an alias points: a rollback leaves it as it is.
+    """
     if decision.report.run_id is not None:
         with store_errors():
             mlflow.MlflowClient().set_tag(decision.report.run_id, "gate", decision.outcome)

@@ -63,8 +63,9 @@ class GateRecord:
     Attributes
     ----------
     verdict
-        ``passed``; ``failed``; ``provisional`` (failed, and became champion because there was
-        none); ``forced`` (failed, and was promoted by hand).
+        ``passed``; ``failed``; ``provisional`` (failed, and let through because there was no
+        champion); ``forced`` (failed, and let through by hand). It is written before the alias
+        moves: where that points is told by the alias alone.
     checks
         Every check.
     standardisations
@@ -117,8 +118,8 @@ def standing_notes(tags: Mapping[str, str]) -> tuple[str, ...]:
     if record is None or record.verdict == "passed":
         return ()
     told = {
-        "provisional": "became champion provisionally, there being no other; the gate refused it",
-        "forced": f"was promoted by force ({record.reason}); the gate refused it",
+        "provisional": "was let through provisionally for want of another; the gate refused it",
+        "forced": f"was let through by force ({record.reason}); the gate refused it",
         "failed": "was refused by the gate",
     }
     return (f"this version {told[record.verdict]}: {_named(record.failed)}",)

@@ -18,6 +18,7 @@ from pipelines.figures.estimates import interval_text
 from pipelines.reports.data import SAMPLE_COLUMNS, ReportData
 from pipelines.reports.facts import (
     CalibrationFigure,
+    CallFigure,
     CitationFacts,
     FeatureFacts,
     GeneRow,
@@ -92,7 +93,7 @@ def _facts(
         standardisation=scored.standardisation,
         score_kind=first["score_kind"],
         calibration_method=str(first["calibration_method"]),
-        model=_model_facts(scored, loaded, limits_known=kind == "scored"),
+        model=_model_facts(scored, loaded, kind=kind),
         warnings=(*loaded.notes, *scored.notes),
         in_sample=scored.in_sample,
         n_genes=adata.n_vars,
@@ -115,23 +116,37 @@ def _facts(
     )
 
 
-def _model_facts(scored: ScoredCohort, loaded: LoadedModel, *, limits_known: bool) -> ModelFacts:
-    """Return what is said of the model; each fold's own limits of the shift are not stored."""
+def _model_facts(
+    scored: ScoredCohort, loaded: LoadedModel, *, kind: Literal["scored", "held_out"]
+) -> ModelFacts:
+    """Return what is said of the model.
+
+    Of a cohort held out: its fold's own limits of the shift are not stored, and it is none of the
+    cohorts that the fold's model was trained on.
+    """
     model, standardisation = loaded.model, scored.standardisation
     facts = model.facts
     plain = {name: str(value) for name, value in facts.items() if isinstance(value, str)}
     calibration = facts.get("calibration", {}).get(standardisation, {})
+    rate_of = base_rate_of(model, standardisation=standardisation)
+    right = facts.get("held_out_calls", {}).get(standardisation, {})
+    if rate_of != "training":  # a recalibration makes prediction sets of its own
+        right = {}
+    cohorts = [
+        name for name in facts["training_cohorts"] if kind == "scored" or name != scored.cohort.name
+    ]
     return ModelFacts(
         uri=loaded.uri,
         version=loaded.version,
         setting=model.setting,
         threshold=scored.threshold,
-        base_rate_of=base_rate_of(model, standardisation=standardisation),
+        base_rate_of=rate_of,
         coverage=model.arm(standardisation).sets.coverage,
-        shift_limits=dict(model.training.shift.limits_) if limits_known else {},
+        shift_limits=dict(model.training.shift.limits_) if kind == "scored" else {},
         held_out=facts["held_out"][standardisation],
         calibration={name: _figure(values) for name, values in calibration.items()},
-        provenance=plain | {"training_cohorts": ", ".join(facts["training_cohorts"])},
+        calls={call: CallFigure(**found) for call, found in right.items()},
+        provenance=plain | {"training_cohorts": ", ".join(cohorts)},
     )
 
 

@@ -10,6 +10,7 @@ from features.catalogue_entries import Evidence, Sign
 __all__ = [
     "REPORT_FORMAT",
     "CalibrationFigure",
+    "CallFigure",
     "CitationFacts",
     "FeatureFacts",
     "GeneRow",
@@ -85,6 +86,19 @@ class CalibrationFigure(_Facts):
     """Upper end."""
 
 
+class CallFigure(_Facts):
+    """How often a call was right in cohorts held out, with its 95% interval."""
+
+    n: int = Field(ge=0)
+    """Labelled samples that would be called so."""
+    share: float | None
+    """Share of them whose published response is the call's; None where none was called."""
+    low: float | None
+    """Lower end."""
+    high: float | None
+    """Upper end."""
+
+
 class ModelFacts(_Facts):
     """The model that gave the predictions."""
 
@@ -107,6 +121,9 @@ class ModelFacts(_Facts):
     """Predictor → metric → value with interval, in cohorts held out."""
     calibration: Mapping[str, CalibrationFigure]
     """Name of :func:`models.calibration_metrics.calibration_estimates` → figure, held out."""
+    calls: Mapping[str, CallFigure] = {}
+    """Call (``resistant``, ``responsive``) → how often it was right in cohorts held out; none
+    where no such figure is stored, or the sets are no longer those it was measured of."""
     provenance: Mapping[str, str]
     """Versions, hashes, training cohorts."""
 

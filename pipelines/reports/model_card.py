@@ -53,6 +53,7 @@ def _facts(record: RunRecord) -> dict[str, Any]:
     headline = headline_rows(comparison)
     return {
         "arms": _ARMS,
+        "calls": _calls(record),
         "by_cohort": _by_cohort(comparison),
         "catalogue": _catalogue(record),
         "chosen": _chosen(record),
@@ -65,6 +66,7 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "labels": _label_rules(cohorts),
         "metrics": record.metrics,
         "setting": _SETTINGS.get(record.config["setting"], record.config["setting"]),
+        "shortfalls": _shortfalls(record.metrics),
         "shift": _shift(record.table("shift")),
         "subgroups": {arm: _subgroups(record, suffix) for arm, suffix in _ARMS.items()},
         "table": record.table,
@@ -128,6 +130,43 @@ def _chosen(record: RunRecord) -> dict[str, dict[str, Any]]:
             "calibration": ", ".join(f"{name} {count}×" for name, count in calibrations.items()),
         }
     return found
+
+
+def _calls(record: RunRecord) -> list[dict[str, Any]]:
+    """Return how often each call was right in cohorts held out; empty of a run without it."""
+    found = _json(record, "data/facts.json").get("held_out_calls", {})
+    return [
+        {"arm": arm, "call": call, **figures}
+        for arm, calls in found.items()
+        for call, figures in calls.items()
+    ]
+
+
+def _shortfalls(metrics: Mapping[str, float]) -> list[str]:
+    """Return where a standardisation did worse than the base rate, or its slope is below 0."""
+    told = []
+    for arm, suffix in _ARMS.items():
+        skill, slope = f"loco{suffix}.brier_skill", f"loco{suffix}.calibration_slope"
+        if metrics.get(skill, 0.0) < 0:
+            sure = metrics.get(f"{skill}_high", 0.0) < 0
+            told.append(
+                f"{arm.capitalize()}-relative, the probabilities did worse than the base rate on "
+                f"cohorts held out: skill {_estimate(metrics, skill)}"
+                f"{'.' if sure else '; the interval reaches 0.'}"
+            )
+        if metrics.get(slope, 0.0) < 0:
+            sure = metrics.get(f"{slope}_high", 0.0) < 0
+            told.append(
+                f"{arm.capitalize()}-relative, the calibration slope on cohorts held out is below "
+                f"0, {_estimate(metrics, slope)}: a higher probability went with fewer resistant "
+                f"tumours{'.' if sure else '; the interval reaches 0.'}"
+            )
+    return told
+
+
+def _estimate(metrics: Mapping[str, float], name: str) -> str:
+    row = {"value": metrics[name], "low": metrics.get(f"{name}_low")}
+    return _interval({**row, "high": metrics.get(f"{name}_high")})
 
 
 def _subgroups(record: RunRecord, suffix: str) -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ from pipelines.reports.templates import TEMPLATES, page_environment
 from pipelines.reports.words import (
     CALLS,
     calibration_words,
+    call_words,
+    calls_words,
+    file_name,
     listed,
     meaning_words,
     mechanism_name,
@@ -56,6 +59,8 @@ class ReportPages:
             "calls": CALLS,
             "cohort_median": data.facts.standardisation == "cohort",
             "calibration_words": calibration_words(data.facts),
+            "call_words": call_words,
+            "calls_words": calls_words(data.facts.model),
             "reference_words": reference_words(data.facts),
             "listed": listed,
             "meaning_words": meaning_words,
@@ -116,7 +121,7 @@ class ReportPages:
 def _environment() -> jinja2.Environment:
     """Return what renders the templates, which it compiles once."""
     environment = page_environment(html=True)
-    environment.filters["mechanism_name"] = mechanism_name
+    environment.filters |= {"mechanism_name": mechanism_name, "file_name": file_name}
     return environment
 
 

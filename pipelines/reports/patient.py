@@ -92,7 +92,11 @@ class _Viewer:
         down = [str(self.sums.columns[i]) for i in order[::-1][:1] if sums[i] < 0]
         mechanisms = tuple(self._mechanism(row, name, towards=1) for name in up)
         crossed, nearest = self._shift(row)
-        chosen, further = _choose_strategies(self.facts.strategies, up)
+        against = {name: self._pushes_against_reviews(row, name) for name in up}
+        meant = [name for name in up if not against[name]]
+        chosen, further = _choose_strategies(self.facts.strategies, meant)
+        discussed = {name for strategy in self.facts.strategies for name in strategy.mechanisms}
+        withheld = (against[name] for name in up if against[name] and name in discussed)
         return SampleView(
             {str(key): value for key, value in self.rows[row].items()},
             mechanisms,
@@ -101,16 +105,53 @@ class _Viewer:
             nearest,
             chosen,
             further,
+            tuple(withheld),
         )
+
+    def _pushes_against_reviews(self, row: int, mechanism: str) -> str:
+        """Return why a mechanism's strategies do not fit a sample; empty where they do.
+
+        They fit where the feature that pushes most stands on the side that the reviews mean: below
+        the reference where less of it goes with resistance, above it for every other sign.
+        """
+        strong = self._strongest(row, mechanism, towards=1)
+        if not strong:
+            return ""
+        low, sign = self._is_low(row, strong[0]), self.features[self.names[strong[0]]].sign
+        if low == (sign == "-"):
+            return ""
+        same = [
+            self.features[self.names[i]]
+            for i in strong
+            if self._is_low(row, i) == low and (self.features[self.names[i]].sign == "-") != low
+        ]
+        names = " and ".join(feature.name for feature in same)
+        side, meant = ("low", "more") if low else ("high", "less")
+        return (
+            f"{mechanism_name(mechanism)} pushes here by {side} {names}; the reviews discuss "
+            f"strategies against {meant} of it, so none is shown."
+        )
+
+    def _is_low(self, row: int, column: int) -> bool:
+        return bool(self.standardised[row, column] < 0)
+
+    def _strongest(self, row: int, mechanism: str, *, towards: int) -> list[int]:
+        """Return the columns of the features that push a mechanism's way most, as shown."""
+        own = [i for i, n in enumerate(self.names) if self.features[n].mechanism == mechanism]
+        pushes = {
+            i: push
+            for i in own
+            if np.isfinite(self.standardised[row, i])
+            and (push := towards * self.log_odds[row, i]) > 0
+        }
+        total = sum(pushes.values())
+        strong = sorted(pushes, key=lambda i: -pushes[i])[:_MOST_FEATURES]
+        return [i for i in strong if pushes[i] >= _LEAST_SHARE * total]
 
     def _mechanism(self, row: int, mechanism: str, *, towards: int) -> MechanismView:
         own = [i for i, n in enumerate(self.names) if self.features[n].mechanism == mechanism]
         measured = [i for i in own if np.isfinite(self.standardised[row, i])]
-        pushes = {i: towards * self.log_odds[row, i] for i in measured}
-        total = sum(push for push in pushes.values() if push > 0)
-        strong = sorted(pushes, key=lambda i: -pushes[i])
-        shown = [i for i in strong if pushes[i] > 0 and pushes[i] >= _LEAST_SHARE * total]
-        shown = shown[:_MOST_FEATURES]
+        shown = self._strongest(row, mechanism, towards=towards)
         genes = [gene for i in own for side in self._sides(row, i) for gene in side]
         missing = [gene for gene in dict.fromkeys(genes) if not self._measured(row, gene)]
         return MechanismView(
@@ -120,7 +161,7 @@ class _Viewer:
             tuple(self._feature(row, i) for i in shown),
             sum(self.log_odds[row, i] != 0 for i in measured) - len(shown),
             tuple(missing),
-            tuple(self.features[self.names[i]].name for i in own if i not in pushes),
+            tuple(self.features[self.names[i]].name for i in own if i not in measured),
         )
 
     def _feature(self, row: int, column: int) -> FeatureView:
@@ -138,6 +179,7 @@ class _Viewer:
             self.features[self.names[column]].name,
             float(self.points[row, column]),
             deviation,
+            self.features[self.names[column]].sign != "·",
             tuple(ordered[:_MOST_GENES]),
             max(len(ordered) - _MOST_GENES, 0),
         )

@@ -42,11 +42,15 @@ class GeneMark:
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A feature of a mechanism: name, push in percentage points, standardised value, genes."""
+    """A feature of a mechanism: name, push in percentage points, standardised value, genes.
+
+    ``signed`` tells whether the catalogue gives it a direction of resistance.
+    """
 
     name: str
     points: float
     deviation: float
+    signed: bool
     genes: tuple[GeneMark, ...]
     further_genes: int
 
@@ -97,7 +101,10 @@ class SampleView:
         Components of the shift score beyond their limit, in words with value, and the name of the
         one nearest to its limit or furthest beyond it; None where shift cannot be told.
     strategies, further_strategies
-        Discussed for ``mechanisms``; names of those left out for want of room.
+        Discussed for those of ``mechanisms`` that push from the side the reviews mean; names of
+        those left out for want of room.
+    withheld
+        Why no strategies are shown for a mechanism that pushes from the other side, a line each.
     """
 
     row: Mapping[str, Any]
@@ -107,6 +114,7 @@ class SampleView:
     nearest: str | None
     strategies: tuple[StrategyChoice, ...]
     further_strategies: tuple[str, ...]
+    withheld: tuple[str, ...]
 
     @property
     def references(self) -> tuple[CitationFacts, ...]:

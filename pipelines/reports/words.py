@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import PureWindowsPath
 from typing import Any
 
 from features.errors import examples
@@ -12,6 +13,9 @@ from pipelines.scoring.notes import IN_SAMPLE
 __all__ = [
     "CALLS",
     "calibration_words",
+    "call_words",
+    "calls_words",
+    "file_name",
     "listed",
     "meaning_words",
     "mechanism_name",
@@ -105,6 +109,44 @@ def calibration_words(facts: ReportFacts) -> str:
     return f"{text}."
 
 
+def call_words(call: str, model: ModelFacts) -> str:
+    """Return how often a call was right in cohorts held out; empty where that is not stored.
+
+    Examples
+    --------
+    >>> from pipelines.reports.facts import CallFigure
+    >>> found = CallFigure(n=45, share=0.38, low=0.25, high=0.53)
+    >>> call_words("responsive", ModelFacts.model_construct(calls={"responsive": found}))
+    'In held-out cohorts 38% (25% to 53%) of the 45 samples called responsive were'
+    """
+    found = model.calls.get(call)
+    if found is None:
+        return ""
+    if found.share is None or found.low is None or found.high is None:
+        return f"In held-out cohorts no labelled sample was called {call}"
+    return (
+        f"In held-out cohorts {found.share:.0%} ({found.low:.0%} to {found.high:.0%}) of the "
+        f"{found.n} samples called {call} were"
+    )
+
+
+def calls_words(model: ModelFacts) -> str:
+    """Return how often each call was right in cohorts held out; empty where that is not stored."""
+    told = [call_words(call, model) for call in CALLS]
+    return " ".join(f"{words}." for words in told if words)
+
+
+def file_name(path: str) -> str:
+    r"""Return the name of a file without its folders, whichever system wrote the path.
+
+    Examples
+    --------
+    >>> file_name("/home/me/x/counts.csv"), file_name("C:\\x\\counts.csv")
+    ('counts.csv', 'counts.csv')
+    """
+    return PureWindowsPath(path).name
+
+
 def sheet_notes(facts: ReportFacts) -> list[str]:
     """Return what a patient's sheet repeats of the cohort's warnings, each cut to a few lines.
 
@@ -115,20 +157,24 @@ def sheet_notes(facts: ReportFacts) -> list[str]:
 
 
 def set_words(labels: str | None, coverage: float) -> str:
-    """Return what a prediction set holds, and of how many it should.
+    """Return what a prediction set holds, and what its coverage promises.
+
+    The coverage is of each class: of truly responsive tumours that share gets a set with
+    ``responsive`` in it. How often a set of one label is right is not promised.
 
     Examples
     --------
     >>> set_words("responsive|resistant", 0.9)
-    'responsive or resistant: at 90% coverage of either class neither can be excluded'
+    'responsive or resistant: sets are made to hold the true label of 90% of either class; this \
+one leaves it open'
     """
     held = [label for label in str(labels or "").split("|") if label]
-    aim = f"at {coverage:.0%} coverage of either class"
+    aim = f"sets are made to hold the true label of {coverage:.0%} of either class"
     if len(held) == 1:
-        return f"{held[0]} alone: {aim} the other can be excluded"
+        return f"{held[0]} alone: {aim}; how often a single label is right they do not promise"
     if held:
-        return f"{' or '.join(held)}: {aim} neither can be excluded"
-    return f"empty: {aim} both would be excluded, as of a sample like none seen"
+        return f"{' or '.join(held)}: {aim}; this one leaves it open"
+    return f"empty: {aim}; this sample is like few of either"
 
 
 def reference_words(facts: ReportFacts) -> str:

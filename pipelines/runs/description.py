@@ -36,6 +36,9 @@ _LEADS = (
     *("loco_subgroups.png", "loco_survival_pfs.png", "loco_null.png", "beeswarm.png"),
 )
 _GATE_TO_COME = "**Gate:** not asked yet; it decides when everything is logged."
+_WHEN_TRAINED = (
+    "(when trained; how it stands now: `oncoresist models show`, or the version's tags and aliases)"
+)
 _COMPARISON_TO_COME = "select them in the list and *Compare*"
 _NONE = ("", "none", "nan")
 
@@ -101,8 +104,8 @@ def with_children(note: str, children: Sequence[str], *, experiment: str) -> str
 
 
 def with_gate(note: str, lines: Sequence[str]) -> str:
-    """Return a run's description with what the gate said, a line each."""
-    told = "\n".join([f"**Gate:** {lines[0]}", "", *lines[1:]]).rstrip()
+    """Return a run's description with what the gate said at its training, a line each."""
+    told = "\n".join([f"**Gate:** {lines[0]} {_WHEN_TRAINED}", "", *lines[1:]]).rstrip()
     return note.replace(_GATE_TO_COME, told)
 
 

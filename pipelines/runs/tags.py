@@ -15,8 +15,8 @@ TAGS: Mapping[str, str] = {
     "beats_prior": "`yes`, `no` or `not shown`: is the Brier score on cohorts held out below the "
     "class prior's (cohort-relative; *not shown*: it is, and the 95% interval reaches across)",
     "beats_gep_18": "the same of the mean AUROC beside GEP-18's",
-    "gate": "what the gate said of the version: `passed`, `provisional` (champion for want of "
-    "another), `refused`, `forced`",
+    "gate": "the gate's last word on the version, not where an alias points now: `passed`, "
+    "`provisional` (let through for want of another), `refused`, `forced`",
     "clean_code": "`yes` where the code was a commit without changes",
     "git_commit": "the code",
     "catalogue_version": "the catalogue",

@@ -59,7 +59,8 @@ def _call(
         return "out_of_scope", doubts[0]
     if shift_score > 1:
         return "out_of_scope", f"unlike the training samples: {reason}"
-    what = f"probability {probability:.3f}; the prediction set at {coverage:.0%} coverage"
+    aim = f"{coverage:.0%} coverage of either class"
+    what = f"probability {probability:.3f}; the prediction set at {aim}"
     if labels in ("resistant", "responsive"):
         return labels, f"{what} holds {labels} alone"
     held = "both labels" if labels else "neither label"

@@ -28,7 +28,7 @@ class GateConfig(Section):
     """Baseline whose AUROC the model must reach, on the same samples; null: none. Where a run holds
     no such baseline, the check does not apply."""
     peer_margin: float = Field(default=0.02, ge=0, le=0.5)
-    """How far the AUROC may lie below the baseline's."""
+    """How far the AUROC over pairs within cohorts may lie below the baseline's."""
     most_ece: float = Field(default=0.08, gt=0, le=1)
     """Expected calibration error, pooled over the cohorts held out; more is allowed where a
     perfectly calibrated model of as many samples could show it (upper end of the run's floor)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features.reference import ReferenceStandardiser, Standardisation
 from models.learner import TrainedPart
@@ -14,8 +15,10 @@ from pipelines.dataset import Dataset
 from pipelines.figures.estimates import interval_text
 from pipelines.validation.validate import ARM_SUFFIX, Validation
 
-__all__ = ["TrainedArm", "final_model"]
+__all__ = ["TrainedArm", "calls_held_out", "final_model"]
 
+_CALLED = {"resistant": "responsive", "responsive": "resistant"}
+"""Call → the label that its prediction set does not hold."""
 _CALIBRATION = ("brier_skill", "ece", "ece_floor")
 
 
@@ -48,7 +51,7 @@ def final_model(
         Versions and hashes; training cohorts, figures and choices are added.
     """
     names = list(dataset.cohorts)
-    arms, figures, calibration, chosen = {}, {}, {}, {}
+    arms, figures, calibration, calls, chosen = {}, {}, {}, {}, {}
     for arm, found in trained.items():
         standardiser = None
         if arm == "reference":
@@ -61,6 +64,7 @@ def final_model(
         )
         figures[arm] = _held_out_figures(arm, found.validation)
         calibration[arm] = _held_out_calibration(found.validation)
+        calls[arm] = calls_held_out(found.validation.loco.predictions)
         chosen[arm] = part.choice.candidate.key
     return ResistanceModel(
         setting=config.setting,
@@ -74,9 +78,44 @@ def final_model(
             "training_cohorts": names,
             "held_out": figures,
             "calibration": calibration,
+            "held_out_calls": calls,
             "chosen": chosen,
         },
     )
+
+
+def calls_held_out(predictions: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return how often a call was right: call → ``n, share, low, high``; empty without sets.
+
+    A labelled sample is called where its prediction set holds one label, whatever its shift score.
+    The 95% interval is Wilson's, of single samples: several of a patient count each, and cohorts
+    differ more than it tells.
+
+    Parameters
+    ----------
+    predictions
+        Of models that had not seen the samples, see
+        :class:`models.validation.OutOfFold`.
+    """
+    if not {"in_responsive", "in_resistant"} <= set(predictions):
+        return {}
+    labelled = predictions[predictions["resistant"].notna()]
+    holds = {label: labelled[f"in_{label}"].to_numpy(dtype=bool) for label in _CALLED}
+    resistant = labelled["resistant"].to_numpy(dtype=float) == 1
+    found = {}
+    for call, other in _CALLED.items():
+        right = (resistant == (call == "resistant"))[holds[call] & ~holds[other]]
+        found[call] = _share(int(right.sum()), right.size)
+    return found
+
+
+def _share(right: int, n: int) -> dict[str, float | None]:
+    from statsmodels.stats.proportion import proportion_confint
+
+    if not n:
+        return {"n": 0, "share": None, "low": None, "high": None}
+    low, high = proportion_confint(right, n, alpha=0.05, method="wilson")
+    return {"n": n, "share": right / n, "low": float(low), "high": float(high)}
 
 
 def _held_out_figures(arm: Standardisation, validation: Validation) -> dict[str, dict[str, str]]:

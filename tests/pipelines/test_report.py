@@ -60,11 +60,14 @@ def folder_of(
             training = make_cohort(60, seed=3, name="train")
             figures = {"auroc": "0.60 (0.55 to 0.65)", "brier": "0.24", "ece": "0.05"}
             skill = {"brier_skill": [0.01, -0.02, 0.03], "ece": [0.09, 0.0, None]}
+            called = {"n": 45, "share": 0.378, "low": 0.251, "high": 0.524}
+            right = {"resistant": called, "responsive": called}
             facts = {
                 "training_cohorts": ["train"],
                 "training_files": {"train": "0123"},
                 "held_out": {arm: {"model": figures} for arm in ("cohort", "reference")},
                 "calibration": dict.fromkeys(("cohort", "reference"), skill),
+                "held_out_calls": dict.fromkeys(("cohort", "reference"), right),
             }
             model = train_small_model(training, catalogue, setting="ici", facts=facts)
             folder = tmp_path_factory.mktemp(kind)

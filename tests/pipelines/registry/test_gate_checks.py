@@ -22,7 +22,7 @@ from pipelines.tracking import estimate_metrics
 
 LIMITS = GateConfig()
 GOOD = {
-    **{"auroc": 0.7, "auroc_low": 0.6, "auroc_high": 0.8, "difference.gep_18": -0.01},
+    **{"auroc": 0.7, "auroc_low": 0.6, "auroc_high": 0.8, "difference_pairs.gep_18": -0.01},
     **{"brier": 0.20, "ece": 0.05, "ece_floor_high": 0.07, "calibration_slope": 0.9},
 }
 
@@ -89,8 +89,14 @@ def test_a_model_that_holds_what_is_asked_passes_every_check():
         ),
         ({"auroc_low": 0.5}, "AUROC, cohort-relative: 0.700 (0.500 to 0.800) (limit: 95%"),
         (
-            {"difference.gep_18": -0.021},
-            "AUROC minus that of gep_18, cohort-relative: -0.021 (limit: at least -0.02); a pu",
+            {"difference_pairs.gep_18": -0.021, "difference.gep_18": 0.1},
+            "AUROC over pairs within cohorts minus that of gep_18, cohort-relative: -0.021 (limit: "
+            "at least -0.02); a published",
+        ),
+        (
+            {"difference_pairs.gep_18": None, "difference.gep_18": 0.1},
+            "gep_18, cohort-relative: not determined, or not in the run (limit: at least -0.02); "
+            "train again",
         ),
         (
             {"brier": 0.2101},
@@ -130,8 +136,19 @@ def test_coverage_is_refused_only_where_its_interval_leaves_the_margin():
 
 
 def test_a_run_without_the_baseline_is_not_judged_by_it():
-    found = judged(**{"difference.gep_18": None})["AUROC minus that of gep_18, cohort-relative"]
+    what = "AUROC over pairs within cohorts minus that of gep_18, cohort-relative"
+    found = judged(**{"difference_pairs.gep_18": None})[what]
     assert (found.status, found.value) == ("not applicable", "the run holds no such baseline")
+
+
+def test_a_slope_whose_interval_holds_0_passes_and_says_what_is_not_shown():
+    figures = {"calibration_slope_low": -0.2, "calibration_slope_high": 1.6}
+    found = judged(**figures)["calibration slope, cohort-relative"]
+    told = "0.900 (-0.200 to 1.600), not shown to be above 0"
+    assert (found.status, found.value) == ("passed", told)
+    figures["calibration_slope_low"] = 0.2
+    found = judged(**figures)["calibration slope, cohort-relative"]
+    assert found.value == "0.900 (0.200 to 1.600)"
 
 
 def test_limits_are_what_the_configuration_says():
@@ -248,14 +265,31 @@ def test_a_prediction_of_a_split_that_trained_on_its_sample_is_named(planned):
 
 
 @pytest.mark.parametrize(
-    ("values", "status"), [([0.49, 0.52, 0.5, 0.51], "passed"), ([0.56, 0.57, 0.58], "failed")]
+    ("values", "status"),
+    [
+        ([0.49, 0.52, 0.5, 0.51], "passed"),
+        ([0.56, 0.57, 0.58], "failed"),
+        ([0.42, 0.43, 0.44], "passed"),  # below chance: no leak
+        ([0.51, 0.53, 0.52, 0.52], "passed"),  # the 95% interval of before refused it
+    ],
 )
-def test_shuffled_labels_must_give_chance(planned, values, status):
+def test_shuffled_labels_must_not_give_more_than_chance(planned, values, status):
     table = pd.DataFrame({"permutation": range(len(values)), "auroc": values})
     found = leaks(planned, tables={"tables/null.parquet": table})
     check = found["AUROC on shuffled labels, cohort-relative"]
     assert check.status == status
-    assert check.limit == "95% interval holds 0.5"
+    assert check.limit == (
+        "one-sided 99.5% bound not above 0.5; a sound model fails this once in 200"
+    )
+
+
+@pytest.mark.parametrize("table", [None, pd.DataFrame({"sample": ["a/s0"]})])
+def test_a_run_without_predictions_left_one_cohort_out_is_refused(planned, table):
+    samples, _ = planned
+    nested = pd.DataFrame({"sample": samples.index, "split": samples["cohort"].to_numpy()})
+    tables = {"predictions/loco.parquet": table, "predictions/nested.parquet": nested.head(0)}
+    (line,) = refused(leaks(planned, tables=tables))
+    assert "predictions, cohort-relative: loco not in the run (limit: logged); train again" in line
 
 
 def test_a_run_without_splits_is_refused():
@@ -302,6 +336,6 @@ def test_the_record_survives_its_tag_and_notes_say_what_is_held_against_a_versio
     tags = {"gate.record": record.to_json()}
     assert read_record(tags) == record
     (note,) = standing_notes(tags)
-    assert "promoted by force (for a trial); the gate refused it: Brier score, cohort-r" in note
+    assert "let through by force (for a trial); the gate refused it: Brier score, cohort-r" in note
     assert standing_notes({}) == ()
     assert read_record({"gate.record": "[1, 2]"}) is None

@@ -8,10 +8,12 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from typer import Exit
 from typer.testing import CliRunner
 
 from features.errors import ConfigError, ModelError
 from pipelines.cli import app
+from pipelines.commands.console import user_errors
 from pipelines.registry import promotion as registry
 from pipelines.registry.alias_history import history_of
 from pipelines.registry.gate import GateReport
@@ -156,6 +158,63 @@ def test_what_is_forced_is_on_record_with_reason_and_failed_checks(store, gate):
     assert "calibrated\tslope\tfailed\t-0.4\tabove 0" in shown
 
 
+def test_a_reason_that_was_not_needed_is_told_and_kept_in_the_history(store, gate):
+    store(1)
+    done = CliRunner().invoke(app, ["models", "promote", "m/1", "--force", "--reason", "a trial"])
+    assert done.exit_code == 0, done.output
+    assert "gate passed: champion is version 1; it needed no force" in done.output
+    record = read_record(read_version("m", "1").tags)
+    assert (record.verdict, record.reason) == ("passed", "")
+    (event,) = version_page(find_version("m")).history
+    assert (event[3], event[5]) == ("passed", "not needed, the gate passed: a trial")
+
+
+def overtaken(patch: pytest.MonkeyPatch, *, by: str) -> None:
+    """Let another promotion move the champion right after each move of it."""
+    move = MlflowClient.set_registered_model_alias
+
+    def then_another(self, name: str, alias: str, version: str) -> None:
+        move(self, name, alias, version)
+        move(self, name, alias, by)
+
+    patch.setattr(MlflowClient, "set_registered_model_alias", then_another)
+
+
+def test_a_promotion_that_another_overtakes_says_where_the_alias_points(store, gate, monkeypatch):
+    store(3)
+    move_to("1")
+    move_to("2")
+    overtaken(monkeypatch, by="3")
+    with pytest.raises(ModelError, match=r"it points at version 3, not at version 1; `oncoresist"):
+        move_to("1")
+    mlflow.MlflowClient().set_model_version_tag(
+        "m", "3", "history.champion", read_version("m", "2").tags["history.champion"]
+    )
+    with pytest.raises(ModelError, match="went back to version 1, and a promotion moved it at the"):
+        rollback("m")
+    assert champion() == "3"
+
+
+def test_a_training_that_a_promotion_overtakes_does_not_call_itself_champion(
+    store, gate, monkeypatch
+):
+    store(2)
+    overtaken(monkeypatch, by="2")
+    decision = decide("1")
+    assert decision.points_to == "2"
+    assert decision.lines()[0] == (
+        "gate: passed, but another promotion moved champion of model 'm' at the same time; it "
+        "points at version 2, not at version 1"
+    )
+
+
+def test_an_interrupted_command_does_not_say_what_the_champion_is(capsys):
+    with pytest.raises(Exit), user_errors():
+        raise KeyboardInterrupt
+    told = " ".join(capsys.readouterr().err.split())
+    assert told == "interrupted; `oncoresist models list` shows what stands"
+
+
 def test_a_refused_promotion_of_the_forced_champion_leaves_it_known_as_forced(store, gate):
     store(1)
     gate["1"] = (BAD,)
@@ -163,7 +222,8 @@ def test_a_refused_promotion_of_the_forced_champion_leaves_it_known_as_forced(st
     refused = move_to("1")
     assert refused.outcome == "refused"
     assert "it stays champion, as it was before; to promote it all the same" in refused.lines()[0]
-    assert read_record(read_version("m", "1").tags).verdict == "forced"
+    record = read_version("m", "1")
+    assert (read_record(record.tags).verdict, record.run_tags["gate"]) == ("forced", "forced")
 
 
 def test_a_provisional_champion_that_passes_later_is_confirmed_on_record(store, gate):

@@ -1,5 +1,6 @@
 """The model card: from the run alone, every figure of it, nothing of the input read as mark-up."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -103,3 +104,36 @@ def test_the_short_card_fits_a_description_however_many_cohorts(copied: RunRecor
     many = pd.concat([few.assign(cohort=few["cohort"] + f"_{i}" * 5) for i in range(40)])
     many.to_parquet(file, index=False)
     assert len(short_model_card(copied)) < LONGEST_DESCRIPTION
+
+
+def test_an_arm_that_did_worse_than_the_base_rate_is_told_in_the_limits(copied: RunRecord) -> None:
+    skill = {"loco.brier_skill": -0.05, "loco.brier_skill_low": -0.1, "loco.brier_skill_high": 0.01}
+    slope = {f"loco_reference.calibration_slope{end}": -0.2 for end in ("", "_low", "_high")}
+    limits = model_card(replace(copied, metrics={**copied.metrics, **skill, **slope}))
+    limits = limits.partition("## Limits")[2]
+    assert "Cohort-relative, the probabilities did worse than the base rate" in limits
+    assert "skill −0.050 (−0.100 to 0.010); the interval reaches 0." in limits
+    assert "Reference-relative, the calibration slope on cohorts held out is below 0" in limits
+    good = dict.fromkeys([*skill, *slope, "loco_reference.brier_skill"], 0.5)
+    good["loco.calibration_slope"] = 1.0
+    limits = model_card(replace(copied, metrics={**copied.metrics, **good})).partition("## Limits")[
+        2
+    ]
+    assert "did worse than" not in limits
+    assert "is below 0" not in limits
+
+
+def test_the_card_says_how_often_each_call_was_right_and_nothing_of_a_run_without_it(
+    copied: RunRecord,
+) -> None:
+    file = copied.folder / "data" / "facts.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    assert set(facts["held_out_calls"]) == {"cohort", "reference"}
+    figures = {"n": 45, "share": 0.378, "low": 0.251, "high": 0.524}
+    facts["held_out_calls"] = {"cohort": {"responsive": figures}}
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    line = "| cohort-relative | responsive | 45 | 38% (25% to 52%) |"
+    assert line in model_card(copied).splitlines()
+    del facts["held_out_calls"]
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    assert "of these truly so" not in model_card(copied)

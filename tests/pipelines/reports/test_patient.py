@@ -1,5 +1,7 @@
 """What a patient's section shows, on a report made by hand whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from models.shift import COMPONENTS
 from pipelines.reports.data import ReportData
 from pipelines.reports.facts import (
     CalibrationFigure,
+    CallFigure,
     CitationFacts,
     FeatureFacts,
     ModelFacts,
@@ -17,9 +20,10 @@ from pipelines.reports.facts import (
     StrategyFacts,
 )
 from pipelines.reports.gene_strips import gene_strips
+from pipelines.reports.pages import ReportPages
 from pipelines.reports.patient import view_patients
 from pipelines.reports.patient_parts import SampleView
-from pipelines.reports.words import calibration_words
+from pipelines.reports.words import calibration_words, call_words, calls_words, set_words
 
 SAMPLES = ("s1", "s2", "s3")
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -264,3 +268,77 @@ def test_what_calibration_showed_is_told_as_it_is() -> None:
     assert "could not be shown to tell more than the base rate alone" in told(-0.02, 0.03)
     assert "told less than the base rate alone" in told(-0.1, -0.01)
     assert calibration_words(facts()).endswith("no figure is stored.")
+
+
+def one_sign(sign: str, *, standing: float, **changes: object) -> ReportData:
+    """Return a report of features with one sign, whose stroma stands to one side in s1."""
+    features = tuple(one.model_copy(update={"sign": sign}) for one in FEATURES)
+    made = report(features=features, **changes)
+    table = made.features.copy()
+    table.loc[0, ["up", "small"]] = standing
+    return replace(made, features=table)
+
+
+@pytest.mark.parametrize(
+    ("sign", "standing", "shown"),
+    [
+        *(("+", 1.5, True), ("+", -1.5, False)),
+        *(("-", -1.5, True), ("-", 1.5, False)),
+        *(("·", 1.5, True), ("·", -1.5, False)),
+    ],
+)
+def test_strategies_stand_only_where_a_mechanism_pushes_from_the_side_reviews_mean(
+    sign: str, standing: float, shown: bool
+) -> None:
+    # Fixed: LAG-3 blockade stood beside a push towards resistance by low LAG-3.
+    sample = view_patients(one_sign(sign, standing=standing))[0].samples[0]
+    assert sample.mechanisms[0].name == "Stroma"
+    told = {name for choice in sample.strategies for name in choice.mechanisms}
+    assert ("Stroma" in told) == shown
+    assert any(line.startswith("Stroma pushes here by") for line in sample.withheld) != shown
+    assert "narrow" not in sample.further_strategies
+
+
+def test_what_is_withheld_is_told_with_the_features_and_their_side() -> None:
+    made = with_rows(one_sign("·", standing=-1.5, strategies=(STRATEGIES[1],)))
+    sample = view_patients(made)[0].samples[0]
+    assert sample.strategies == ()
+    line = (
+        "Stroma pushes here by low UP; the reviews discuss strategies against more of it, so none "
+        "is shown."
+    )
+    assert sample.withheld == (line,)
+    page = ReportPages(made).patient(view_patients(made)[0])
+    assert line in page
+    assert "no sign in the catalogue" in page
+    assert "The catalogue names none for them" not in page.partition(line)[0]
+
+
+def with_rows(data: ReportData, **row: object) -> ReportData:
+    """Return a report with the columns that a page needs beside those of the sections."""
+    values = {"call_reason": "as made", "prediction_set": "", "gene_coverage": 1.0, **row}
+    return replace(data, predictions=data.predictions.assign(**values))
+
+
+def test_a_call_says_how_often_it_was_right_in_cohorts_held_out() -> None:
+    figure = CallFigure(n=45, share=0.378, low=0.251, high=0.524)
+    calls = {"responsive": figure}
+    model = facts().model.model_copy(update={"calls": calls})
+    words = "In held-out cohorts 38% (25% to 52%) of the 45 samples called responsive were"
+    assert calls_words(model) == f"{words}."
+    assert calls_words(facts().model) == ""
+    none = CallFigure(n=0, share=None, low=None, high=None)
+    told = call_words("resistant", model.model_copy(update={"calls": {"resistant": none}}))
+    assert told == "In held-out cohorts no labelled sample was called resistant"
+    for known in (model, facts().model):
+        data = with_rows(report(model=known), call="responsive", prediction_set="responsive")
+        page = ReportPages(data).patient(view_patients(data)[0])
+        assert (words in page) == (known is model)
+
+
+def test_no_prediction_set_claims_to_exclude_a_label() -> None:
+    # Fixed: coverage of each class was told as if the other label could be excluded.
+    for labels in ("responsive", "resistant", "resistant|responsive", ""):
+        words = set_words(labels, 0.9)
+        assert "exclude" not in words
+        assert "sets are made to hold the true label of 90% of either class" in words

@@ -32,6 +32,13 @@ def test_each_held_out_cohort_has_a_report_of_its_out_of_cohort_predictions(
         assert "comes from a model of the training run that had not seen this cohort" in page
         assert f"trained without {cohort}" in page
         assert "page to print" not in page
+        others = sorted(name for name in COHORTS if name != cohort)
+        known = re.search(r"<th>training cohorts</th><td>([^<]*)</td>", page)
+        assert known is not None
+        assert sorted(known[1].split(", ")) == others
+        for elsewhere in ("gene_report.csv", "drift.csv", "<code>/"):
+            assert elsewhere not in page
+        assert "In held-out cohorts" in page
         shown = re.findall(r'data-v="([^"]+)"><span class="p', page)
         own = loco.loc[loco["cohort"] == cohort, "probability"]
         assert sorted(map(float, shown)) == sorted(own)

@@ -37,7 +37,7 @@ def test_a_set_of_one_label_is_called_and_a_sample_unlike_training_is_not() -> N
 
 def test_the_reason_names_probability_set_and_what_is_unlike() -> None:
     reasons = make_calls(TABLE, REASONS, coverage=0.9, doubts=())["call_reason"]
-    says = "the prediction set at 90% coverage holds"
+    says = "the prediction set at 90% coverage of either class holds"
     assert reasons["a"] == f"probability 0.700; {says} resistant alone"
     assert reasons["c"] == f"probability 0.500; {says} both labels"
     assert reasons["d"] == f"probability 0.500; {says} neither label"
