@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from features.errors import ConfigError
 from pipelines.files import write_table, write_text
 from pipelines.reports.build import build_report
 from pipelines.reports.data import ReportData
@@ -49,6 +50,7 @@ def write_report(data: ReportData, folder: Path) -> int:
 
     Pages of patients that are no longer there are removed.
     """
+    _refuse_wrong_kinds(folder)
     pages = ReportPages(data)
     names = page_names(pages.patients)
     for patient, name in zip(pages.patients, names, strict=True):
@@ -59,6 +61,15 @@ def write_report(data: ReportData, folder: Path) -> int:
                 page.unlink()
     write_text(pages.cohort(pages=names), folder / "report.html")
     return len(names)
+
+
+def _refuse_wrong_kinds(folder: Path) -> None:
+    """Refuse a folder in the place of the page, or a file in that of the patients' folder."""
+    page, patients = folder / "report.html", folder / "patients"
+    if page.is_dir():
+        raise ConfigError(f"{page} is a folder; the report is to be written there: move it away")
+    if patients.exists() and not patients.is_dir():
+        raise ConfigError(f"{patients} is a file; a folder is to be made there: move it away")
 
 
 def render_report(data: ReportData) -> str:

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _SQLITE = "sqlite:///"
+_SQLITE_HEADER = b"SQLite format 3\x00"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def open_store(store: Store, *, experiment: str | None = None) -> None:
             f"there is no MLflow store {file}; train a model first, or set tracking.uri or "
             "MLFLOW_TRACKING_URI"
         )
+    if file is not None and not _may_be_sqlite(file):
+        raise ConfigError(
+            f"{file} is not an SQLite database; name that of the store (mlruns/mlflow.db) in "
+            "tracking.uri or MLFLOW_TRACKING_URI"
+        )
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +96,15 @@ def open_store(store: Store, *, experiment: str | None = None) -> None:
         mlflow.set_experiment(experiment)
     except (MlflowException, OSError, ImportError) as error:
         raise ConfigError(store_fault(store.uri, error)) from error
+
+
+def _may_be_sqlite(file: Path) -> bool:
+    """Return whether a file is an SQLite database, or is still to become one."""
+    if not file.is_file():
+        return True
+    with file.open("rb") as opened:
+        begun = opened.read(len(_SQLITE_HEADER))
+    return begun in (b"", _SQLITE_HEADER)
 
 
 def _make_experiment(store: Store, name: str) -> None:

@@ -145,13 +145,14 @@ def promote(
         There is no such version, the store refuses, or another promotion won at the same time.
     """
     check_alias(alias)
+    told = " ".join((reason or "").split())
 
     def decide() -> Decision:
         before = aliased_version(name, alias)
         if report.passed:
-            return _accept(report, alias=alias, before=before, how="passed", reason=reason or "")
+            return _accept(report, alias=alias, before=before, how="passed", reason=told)
         if reason is not None:
-            return _accept(report, alias=alias, before=before, how="forced", reason=reason)
+            return _accept(report, alias=alias, before=before, how="forced", reason=told)
         if before != version:  # a forced or provisional champion stays known as that
             _keep(report, report.record("failed"))
         return Decision(alias, before, "refused", report)

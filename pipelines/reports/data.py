@@ -126,7 +126,7 @@ def _read_facts(folder: Path) -> ReportFacts:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise _damaged(path, f"{where}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, f"it cannot be read ({error})") from error
 
 

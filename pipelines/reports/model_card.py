@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.figures.names import predictor_name
-from pipelines.reports.notes import render_note
+from pipelines.reports.notes import plain_text, render_note
 from pipelines.reports.templates import page_environment
 from pipelines.reports.validation import RunRecord
 from pipelines.validation.headline import headline_rows, verdict
@@ -235,8 +235,7 @@ def _by_cohort(comparison: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _cell(text: Any) -> str:
     """Return text from a file as the cell of a table: one line, no bar, no mark-up."""
-    flat = " ".join(str(text).split())
-    return flat.replace("|", "\\|").replace("<", "&lt;")
+    return plain_text(text)
 
 
 def _number(value: Any, digits: int = 3) -> str:

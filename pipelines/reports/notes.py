@@ -6,10 +6,11 @@ from typing import Any
 
 from pipelines.reports.templates import page_environment
 
-__all__ = ["render_note", "unwrapped"]
+__all__ = ["plain_text", "render_note", "unwrapped"]
 
 _OWN_LINE = re.compile(r"(\||#|- |\d+\. |<!--|```)")
 _CELL_END = re.compile(r"(?<=\S) \|")
+_MARKUP = re.compile(r"([|\[\]`])")
 
 
 def render_note(template: str, *, filters: Mapping[str, Any] | None = None, **values: Any) -> str:
@@ -49,3 +50,15 @@ def _joins(line: str, following: str) -> bool:
     if not line or not following.strip() or _OWN_LINE.match(following):
         return False
     return not line.startswith(("|", "#", "<!--", "```"))
+
+
+def plain_text(text: Any) -> str:
+    r"""Return text from a file as Markdown that shows it as it is: one line, no mark-up, no link.
+
+    Examples
+    --------
+    >>> plain_text("a|b [x](javascript:alert(1)) <b>")
+    'a\\|b \\[x\\](javascript:alert(1)) &lt;b>'
+    """
+    flat = " ".join(str(text).split())
+    return _MARKUP.sub(r"\\\1", flat).replace("<", "&lt;")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.figures.names import predictor_name
-from pipelines.reports.notes import render_note
+from pipelines.reports.notes import plain_text, render_note
 from pipelines.reports.validation import RunRecord
 from pipelines.runs.tags import TAGS
 from pipelines.runs.views import VIEWS, view_link
@@ -125,7 +125,7 @@ def _folders(root: Path) -> dict[str, str]:
 def held_out_description(facts: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     """Return what a held-out cohort is, and how it was predicted."""
     what = ", ".join(
-        str(facts[name])
+        plain_text(facts[name])
         for name in ("cancer_type", "drug", "timepoint")
         if str(facts[name]) not in _NONE
     )

@@ -152,6 +152,19 @@ def test_the_report_is_built_again_from_its_tables_byte_for_byte(
         assert (copy / page).read_bytes() == (folder / page).read_bytes(), page
 
 
+def test_what_stands_in_the_place_of_the_report_is_told_before_anything_is_written(
+    folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for name in ("report.html", "patients"):
+        target = tmp_path / name.partition(".")[0]
+        target.mkdir()
+        (target / name).mkdir() if name == "report.html" else (target / name).write_text("mine")
+        done = CliRunner().invoke(app, ["report", str(folder_of("plain")), "--output", str(target)])
+        assert done.exit_code == 2
+        assert "move it away" in " ".join(done.output.split())
+        assert [file.name for file in target.iterdir()] == [name]
+
+
 def test_no_name_from_the_input_is_taken_for_anything_but_text(
     folder_of: Callable[[str], Path],
 ) -> None:

@@ -18,6 +18,14 @@ def test_the_default_store_is_sqlite_beside_its_artifacts(tmp_path, monkeypatch)
     assert default_store(tmp_path, uri="sqlite:////x/y.db").uri == "sqlite:////x/y.db"
 
 
+def test_a_store_that_is_no_database_is_told_before_it_is_opened(tmp_path):
+    other = tmp_path / "notes.md"
+    other.write_text("# not a database\n")
+    with pytest.raises(ConfigError, match=r"notes\.md is not an SQLite database; name that of"):
+        open_store(Store(f"sqlite:///{other}", None))
+    assert other.read_text() == "# not a database\n"
+
+
 def test_metrics_carry_intervals_where_all_cohorts_are_meant():
     estimate = Estimate(0.6, 0.5, 0.7, 0.05)
     metrics = estimate_metrics(
