@@ -26,11 +26,11 @@ demo: environment  ## Simulate cohorts, train, score, report
 	$(RUN) oncoresist demo
 
 test: environment  ## All tests; those on real cohorts and in Chromium skip where these are absent
-	$(RUN) pytest -m "not real_data and not slow"
+	$(RUN) pytest -n 2 -m "not real_data and not slow"
 	$(RUN) pytest -m "real_data or slow"
 
 test-fast: environment  ## The tests that train nothing and need no real cohort
-	$(RUN) pytest -m "not real_data and not slow"
+	$(RUN) pytest -n 2 -m "not real_data and not slow"
 
 check: environment  ## Lint, format, types, floors, lock file
 	$(UV) lock --check --quiet
