@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pipelines.figures.names import predictor_name
-from pipelines.reports.notes import plain_text, render_note
+from pipelines.reports.markdown import interval
+from pipelines.reports.notes import render_note
 from pipelines.reports.templates import page_environment
 from pipelines.reports.validation import RunRecord
 from pipelines.validation.headline import headline_rows, verdict
@@ -38,14 +39,13 @@ def model_card(record: RunRecord) -> str:
     Collins et al., TRIPOD+AI statement, BMJ 2024, doi:10.1136/bmj-2023-078378.
     """
     environment = page_environment(html=False)
-    environment.filters |= _FILTERS
     text = environment.get_template("model_card.md.j2").render(**_facts(record))
     return text.rstrip() + "\n"
 
 
 def short_model_card(record: RunRecord) -> str:
     """Return the card as a registered version's description: verdict, figures, use, limits."""
-    return render_note("model_card_short.md.j2", filters=_FILTERS, **_facts(record))
+    return render_note("model_card_short.md.j2", **_facts(record))
 
 
 def _facts(record: RunRecord) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _shortfalls(metrics: Mapping[str, float]) -> list[str]:
 
 def _estimate(metrics: Mapping[str, float], name: str) -> str:
     row = {"value": metrics[name], "low": metrics.get(f"{name}_low")}
-    return _interval({**row, "high": metrics.get(f"{name}_high")})
+    return interval({**row, "high": metrics.get(f"{name}_high")})
 
 
 def _subgroups(record: RunRecord, suffix: str) -> list[dict[str, Any]]:
@@ -231,34 +231,3 @@ def _by_cohort(comparison: pd.DataFrame) -> list[dict[str, Any]]:
         row[f"{found['predictor']}_{found['standardisation']}"] = found
     blank: dict[str, Any] = {"model_cohort": {}, "model_reference": {}, "gep_18_cohort": {}}
     return [{**blank, **row} for row in rows.values()]
-
-
-def _cell(text: Any) -> str:
-    """Return text from a file as the cell of a table: one line, no bar, no mark-up."""
-    return plain_text(text)
-
-
-def _number(value: Any, digits: int = 3) -> str:
-    if value is None or pd.isna(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "")
-
-
-def _interval(
-    row: Mapping[str, Any],
-    value: str = "value",
-    low: str = "low",
-    high: str = "high",
-    digits: int = 3,
-) -> str:
-    if not row or value not in row or pd.isna(row[value]):
-        return "–"
-    return "{} ({} to {})".format(*(_number(row[name], digits) for name in (value, low, high)))
-
-
-def _percent(value: Any) -> str:
-    return "–" if value is None or pd.isna(value) else f"{100 * value:.0f}%"
-
-
-_FILTERS = {"number": _number, "interval": _interval, "percent": _percent, "cell": _cell}

@@ -1,22 +1,19 @@
 """Markdown notes as MLflow shows them: a line break in the text is one on the page."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.reports.templates import page_environment
 
-__all__ = ["plain_text", "render_note", "unwrapped"]
+__all__ = ["render_note", "unwrapped"]
 
 _OWN_LINE = re.compile(r"(\||#|- |\d+\. |<!--|```)")
 _CELL_END = re.compile(r"(?<=\S) \|")
-_MARKUP = re.compile(r"([|\[\]`])")
 
 
-def render_note(template: str, *, filters: Mapping[str, Any] | None = None, **values: Any) -> str:
+def render_note(template: str, **values: Any) -> str:
     """Return a note rendered from a template of this package, for a description in MLflow's UI."""
     environment = page_environment(html=False)
-    environment.filters |= dict(filters or {})
     return unwrapped(environment.get_template(template).render(**values).strip()) + "\n"
 
 
@@ -50,15 +47,3 @@ def _joins(line: str, following: str) -> bool:
     if not line or not following.strip() or _OWN_LINE.match(following):
         return False
     return not line.startswith(("|", "#", "<!--", "```"))
-
-
-def plain_text(text: Any) -> str:
-    r"""Return text from a file as Markdown that shows it as it is: one line, no mark-up, no link.
-
-    Examples
-    --------
-    >>> plain_text("a|b [x](javascript:alert(1)) <b>")
-    'a\\|b \\[x\\](javascript:alert(1)) &lt;b>'
-    """
-    flat = " ".join(str(text).split())
-    return _MARKUP.sub(r"\\\1", flat).replace("<", "&lt;")

@@ -119,7 +119,6 @@ def write_validation_page(record: RunRecord, path: Path) -> list[Path]:
 def validation_page(record: RunRecord) -> str:
     """Return the page in Markdown; the same run gives the same bytes."""
     environment = page_environment(html=False)
-    environment.filters |= {"number": _number, "interval": _interval, "percent": _percent}
     text = environment.get_template("validation.md.j2").render(
         record=record,
         config=record.config,
@@ -212,27 +211,3 @@ def _cohort_rows(record: RunRecord) -> list[dict[str, Any]]:
             row[f"{arm}_fold"] = dict(chosen.iloc[0]) if len(chosen) else {}
         rows.append(row)
     return rows
-
-
-def _number(value: Any, digits: int = 3) -> str:
-    if pd.isna(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "")
-
-
-def _interval(
-    row: Mapping[str, Any],
-    value: str = "value",
-    low: str = "low",
-    high: str = "high",
-    digits: int = 3,
-) -> str:
-    if not row or pd.isna(row[value]):
-        return "–"
-    figures = (_number(row[name], digits) for name in (value, low, high))
-    return "{} ({} to {})".format(*figures)
-
-
-def _percent(value: Any) -> str:
-    return "–" if pd.isna(value) else f"{100 * value:.0f}%"

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.figures.names import predictor_name
-from pipelines.reports.notes import plain_text, render_note
+from pipelines.reports.markdown import plain_text
+from pipelines.reports.notes import render_note
 from pipelines.reports.validation import RunRecord
 from pipelines.runs.tags import TAGS
 from pipelines.runs.views import VIEWS, view_link
