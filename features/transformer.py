@@ -228,7 +228,8 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         )
 
     def _table(self, values: NDArray[np.float64], X: ad.AnnData) -> pd.DataFrame:
-        return pd.DataFrame(values, index=X.obs_names.copy(), columns=list(self.feature_names_))
+        columns = [marker.id for marker in self._markers()]
+        return pd.DataFrame(values, index=X.obs_names.copy(), columns=columns)
 
 
 def _drug_texts(X: ad.AnnData) -> list[object]:

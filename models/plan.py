@@ -15,7 +15,7 @@ from models.splits import (
     splits_table,
 )
 
-__all__ = ["ValidationPlan", "make_plan"]
+__all__ = ["ValidationPlan", "make_nested_plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,31 @@ def make_plan(
         "tumour_type": tuple(leave_one_tumour_type_out_splits(samples)),
         "nested": tuple(nested),
     }
+    return _checked(samples, schemes, duplicates)
+
+
+def make_nested_plan(
+    samples: pd.DataFrame,
+    *,
+    n_splits: int,
+    n_repeats: int,
+    seed: int,
+    duplicates: pd.DataFrame | None = None,
+) -> ValidationPlan:
+    """Return the plan of a single cohort, checked: repeated patient-grouped folds alone.
+
+    Parameters and errors are those of :func:`make_plan`.
+    """
+    nested = grouped_splits(samples, n_splits=n_splits, n_repeats=n_repeats, seed=seed)
+    return _checked(samples, {"nested": tuple(nested)}, duplicates)
+
+
+def _checked(
+    samples: pd.DataFrame,
+    schemes: Mapping[str, tuple[Split, ...]],
+    duplicates: pd.DataFrame | None,
+) -> ValidationPlan:
+    """Return the plan, every split and inner split checked for patients on both sides."""
     for splits in schemes.values():
         check_splits(samples, splits, duplicates=duplicates)
         for split in splits:

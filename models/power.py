@@ -1,6 +1,6 @@
 """How much the data can say: a learning curve over cohorts, and the null of the whole pipeline."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import comb
@@ -12,6 +12,7 @@ from models.candidates import Candidate
 from models.learner import Learner
 from models.metrics import area_under_roc, evaluate_predictions
 from models.plan import ValidationPlan
+from models.splits import Split
 from models.tuning import Tuner
 from models.validation import predict_out_of_fold
 
@@ -99,6 +100,7 @@ def null_auroc(
     tuner: Tuner,
     permutations: int,
     seed: int,
+    scheme: str = "loco",
     remembered: Callable[[int, Callable[[], float]], float] = lambda number, measure: measure(),
     progress: Callable[[str], None] = lambda stage: None,
 ) -> pd.DataFrame:
@@ -114,6 +116,8 @@ def null_auroc(
         are of the true labels.
     permutations, seed
         How many shuffles; each has a seed of its own.
+    scheme
+        Of the plan; of repeated folds the first repeat.
     remembered
         Given a permutation's number and how to measure it, returns its AUROC: lets a killed run
         go on where it was.
@@ -124,15 +128,22 @@ def null_auroc(
         ``permutation, auroc``.
     """
     values = []
+    splits = _first_repeat(plan.schemes[scheme])
     forgetful = replace(tuner, storage=None)
     for number in range(permutations):
 
         def measure(number: int = number) -> float:
             shuffled = learner.with_labels_shuffled(np.random.default_rng([seed, number]))
-            found = predict_out_of_fold(shuffled, plan.schemes["loco"], tuner=forgetful)
+            found = predict_out_of_fold(shuffled, splits, tuner=forgetful)
             estimates = evaluate_predictions(found.predictions, n_resamples=2, seed=seed)
             return estimates["auroc"].value
 
         progress(f"labels shuffled, {number + 1} of {permutations}")
         values.append({"permutation": number, "auroc": remembered(number, measure)})
     return pd.DataFrame(values, columns=["permutation", "auroc"])
+
+
+def _first_repeat(splits: Sequence[Split]) -> list[Split]:
+    """Return the splits of the first repeat; all of them where there are none."""
+    first = [split for split in splits if split.name.startswith("repeat0.")]
+    return first or list(splits)

@@ -12,12 +12,15 @@ import skops.io
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
+from features.cell_features import CellFeature
+from features.cell_transformer import CellFeatures
 from features.errors import ModelError, examples
 from features.fingerprint import Fingerprints
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort
 from features.transformer import MarkerFeatures
 from models.calibration import Calibrator
 from models.candidates import Estimator, resistance_score
+from models.cell_model import CellModel
 from models.conformal import ConformalSets
 from models.explanation import Attributions, explain
 from models.gene_reference import GeneReference
@@ -28,6 +31,7 @@ __all__ = ["ModelArm", "ResistanceModel"]
 
 FORMAT_VERSION = 4
 _REFERENCE_FILE = "training.skops"
+_CELLS_FILE = "cells.skops"
 _TRUSTED = [
     "collections.OrderedDict",
     "collections.defaultdict",
@@ -89,6 +93,8 @@ class ResistanceModel:
         Fewest samples for the cohort-relative standardisation.
     facts
         Provenance as plain values: training cohorts, versions, hashes.
+    cells
+        Scores each cell by itself, for looking at; None of a model of bulk.
     """
 
     setting: str
@@ -98,6 +104,12 @@ class ResistanceModel:
     training: TrainingReference
     min_cohort_size: int
     facts: Mapping[str, Any]
+    cells: CellModel | None = None
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether its features are read from single cells."""
+        return isinstance(self.transformer, CellFeatures)
 
     @property
     def feature_names(self) -> list[str]:
@@ -140,10 +152,11 @@ class ResistanceModel:
         Raises
         ------
         ModelError
-            The standardisation is neither ``cohort`` nor ``reference``.
+            The standardisation is neither ``cohort`` nor ``reference``, or not one of the model's.
         """
         if standardisation not in self.arms:
-            raise ModelError(f"standardisation '{standardisation}'; allowed: cohort, reference")
+            allowed = ", ".join(self.arms)
+            raise ModelError(f"standardisation '{standardisation}'; allowed: {allowed}")
         return self.arms[cast(Standardisation, standardisation)]
 
     def predict(
@@ -213,6 +226,8 @@ class ResistanceModel:
             skops.io.dump(parts, folder / f"{name}.skops")
         reference = {"shift": self.training.shift, "drift": self.training.drift}
         skops.io.dump(reference, folder / _REFERENCE_FILE)
+        if self.cells is not None:
+            skops.io.dump(self.cells.to_parts(), folder / _CELLS_FILE)
         description = {
             "format_version": FORMAT_VERSION,
             "setting": self.setting,
@@ -225,6 +240,7 @@ class ResistanceModel:
             "gene_reference": self.training.genes.to_json(),
             "facts": dict(self.facts),
             "catalogue": self.catalogue.model_dump(mode="json"),
+            **_cell_description(self.transformer),
         }
         text = json.dumps(description, ensure_ascii=False, indent=1)
         (folder / "model.json").write_text(text, encoding="utf-8")
@@ -249,16 +265,11 @@ class ResistanceModel:
                 f"OncoResist reads format {FORMAT_VERSION}: train the model again"
             )
         catalogue = Catalogue.model_validate(description["catalogue"])
-        transformer = MarkerFeatures(
-            catalogue,
-            min_coverage=description["min_coverage"],
-            setting=description["setting"],
-            score_kind=description["score_kind"],
-        ).freeze(description["background"])
+        cells = folder / _CELLS_FILE
         return cls(
             setting=description["setting"],
             catalogue=catalogue,
-            transformer=transformer,
+            transformer=_load_transformer(description, catalogue),
             arms={
                 cast(Standardisation, name): _load_arm(folder / f"{name}.skops", threshold)
                 for name, threshold in description["thresholds"].items()
@@ -270,7 +281,36 @@ class ResistanceModel:
             ),
             min_cohort_size=description["min_cohort_size"],
             facts=description["facts"],
+            cells=CellModel.from_parts(skops.io.load(cells, trusted=_TRUSTED))
+            if cells.is_file()
+            else None,
         )
+
+
+def _cell_description(transformer: MarkerFeatures) -> dict[str, Any]:
+    """Return what a transformer of single cells has beyond one of bulk; empty of bulk."""
+    if not isinstance(transformer, CellFeatures):
+        return {}
+    return {
+        "compartments": list(transformer.compartments_),
+        "cell_table": list(transformer.cell_table_features_),
+        "cell_features": [feature.model_dump(mode="json") for feature in transformer.entries],
+    }
+
+
+def _load_transformer(description: Mapping[str, Any], catalogue: Catalogue) -> MarkerFeatures:
+    parameters = {
+        "min_coverage": description["min_coverage"],
+        "setting": description["setting"],
+        "score_kind": description["score_kind"],
+    }
+    background = description["background"]
+    if "compartments" not in description:
+        return MarkerFeatures(catalogue, **parameters).freeze(background)
+    entries = tuple(CellFeature.model_validate(entry) for entry in description["cell_features"])
+    return CellFeatures(catalogue, **parameters, cell_features=entries).restore(
+        background, compartments=description["compartments"], table=description["cell_table"]
+    )
 
 
 def _load_arm(path: Path, threshold: float) -> ModelArm:

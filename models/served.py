@@ -16,8 +16,8 @@ class ServedModel(PythonModel):
     """Unstandardised feature table → calibrated probability of resistance.
 
     The table's columns are the catalogue ids, plus an optional ``cohort``. The parameter
-    ``standardisation`` is ``reference`` (default) or ``cohort`` (the rows of one cohort in the
-    batch are the cohort).
+    ``standardisation`` is ``reference`` (default, where the model has it) or ``cohort`` (the rows
+    of one cohort in the batch are the cohort).
     """
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -296,21 +296,30 @@ def ui(
 
 
 def _print_training(result: "TrainingResult") -> None:
-    from pipelines.validation.headline import headline_rows, verdict
+    from pipelines.validation.headline import (
+        HELD_OUT_WORDS,
+        headline_rows,
+        main_scheme,
+        verdict,
+    )
 
+    what = HELD_OUT_WORDS[main_scheme(result.comparison["scheme"])]
     table = Table(
-        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title="Cohorts held out"
+        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title=f"{what} held out"
     )
     table.caption = "left: cohort-relative, right: reference-relative; prior: the share alone"
     for row in headline_rows(result.comparison):
         table.add_row(*row)
     OUT.print(table)
     OUT.print(verdict(result.comparison), highlight=False)
+    version = f" version {result.model_version}" if result.model_version else ", not registered"
     OUT.print(
-        f"run {result.run_id}, model {result.model_name} version {result.model_version}\n"
-        f"store {result.tracking_uri}",
+        f"run {result.run_id}, model {result.model_name}{version}\nstore {result.tracking_uri}",
         highlight=False,
         soft_wrap=True,
     )
+    if result.decision is None:
+        say(f"a demonstration, nothing registered: {result.demonstration}")
+        return
     for line in result.decision.lines():
         say(line)

@@ -79,11 +79,16 @@ class FeaturesConfig(Section):
     """Least share of a marker's genes that must be measured; below it the feature is NaN."""
     min_cohort_size: int = Field(default=15, ge=3)
     """Fewest samples for the cohort-relative standardisation."""
+    open_signs: tuple[str, ...] = ()
+    """Features whose sign is not held: it was learned, by others, on a training cohort itself."""
 
 
 class ValidationConfig(Section):
     """How the model is validated."""
 
+    scheme: Literal["loco", "nested"] = "loco"
+    """What the figures hold out: each cohort in turn, or with a single cohort its patients, in
+    repeated folds."""
     n_splits: int = Field(default=5, ge=2)
     """Folds of the patient-grouped nested cross-validation."""
     n_repeats: int = Field(default=3, ge=1)
@@ -101,6 +106,9 @@ class ValidationConfig(Section):
     looked_at: tuple[str, ...] = ()
     """Configurations of this experiment whose held-out figures were looked at before this run, in
     words; the validation page lists them."""
+    bulk_model: str | None = None
+    """With single cells: a model trained on bulk, applied to the pseudobulk as a peer; left out,
+    with a word, where the store has none of this URI."""
     tide: bool | None = None
     """Compare with TIDE; null: where tidepy is installed (uv sync --group benchmark)."""
 
@@ -146,6 +154,8 @@ class ExperimentConfig(Section):
 
     setting: Literal["ici", "adc", "hcc", "sclc"]
     """Therapy setting; decides the signs."""
+    demonstration: str | None = None
+    """Why nothing that comes of this experiment may be used; its model is then not registered."""
     seed: int = Field(default=20260401, ge=0, lt=2**31 - 1000)
     """Of everything random."""
     data: DataConfig = DataConfig()

@@ -11,10 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
+from features.cell_transformer import CellFeatures, has_cells
 from features.covariates import COVARIATES
 from features.drug_class import name_drug_classes
 from features.errors import ConfigError, examples
 from features.fingerprint import Fingerprints, fingerprint
+from features.gene_scores import ScoreKind
 from features.profile import rank_profile
 from features.therapy import DrugTable
 from features.transformer import MarkerFeatures
@@ -47,7 +49,7 @@ class Dataset:
         (numbers) or None (words) where a cohort does not say.
     left_out
         Cohort → timepoint → samples left out.
-    catalogue, min_coverage, setting
+    catalogue, min_coverage, setting, score_kind
         As for :class:`features.MarkerFeatures`.
     """
 
@@ -56,7 +58,8 @@ class Dataset:
     left_out: Mapping[str, Mapping[str, int]]
     catalogue: Catalogue
     min_coverage: float
-    setting: str
+    setting: str | None
+    score_kind: ScoreKind = "rank"
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
     _transformers: dict[tuple[str, ...], MarkerFeatures] = field(default_factory=dict, repr=False)
 
@@ -103,7 +106,8 @@ class Dataset:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Observation names are not unique")
                 shared = ad.concat([self.cohorts[name] for name in key], join="inner")
-            features = MarkerFeatures(self.catalogue, self.min_coverage, setting=self.setting)
+            make = CellFeatures if has_cells(shared) else MarkerFeatures
+            features = make(self.catalogue, self.min_coverage, self.setting, self.score_kind)
             self._transformers[key] = features.fit(shared)
         return self._transformers[key]
 
@@ -189,7 +193,8 @@ def build_dataset(
     exclude: Sequence[str] = (),
     catalogue: Catalogue,
     min_coverage: float,
-    setting: str,
+    setting: str | None,
+    score_kind: ScoreKind = "rank",
 ) -> Dataset:
     """Return the cohorts' samples of the timepoints asked for, side by side.
 
@@ -209,7 +214,9 @@ def build_dataset(
     drugs = DrugTable(catalogue)
     samples = pd.concat([_sample_rows(adata.obs, drugs) for adata in kept.values()])
     samples.index = pd.Index(samples["cohort"] + "/" + samples["sample_id"], name="sample")
-    dataset = Dataset(kept, samples, left_out, catalogue, min_coverage, setting)
+    dataset = Dataset(
+        kept, samples, left_out, catalogue, min_coverage, setting, score_kind=score_kind
+    )
     return dataset.without(exclude) if exclude else dataset
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -35,9 +35,19 @@ from pipelines.reading.tables import (
 )
 from pipelines.settings.cohort import CohortConfig
 
+if TYPE_CHECKING:
+    from pipelines.cells.prepared import PreparedCells
+
 Translate = Callable[[Sequence[str]], GeneTranslation]
 
-__all__ = ["IngestedCohort", "file_hash", "files_hash", "ingest_cohort", "keep_timepoints"]
+__all__ = [
+    "IngestedCohort",
+    "file_hash",
+    "files_hash",
+    "ingest_cohort",
+    "keep_timepoints",
+    "unit_of",
+]
 
 _LOG = logging.getLogger(__name__)
 _HIGHEST_LOGARITHM = 50.0
@@ -57,11 +67,14 @@ class IngestedCohort:
         What the check found; it holds no fault.
     files
         Path → SHA-256 of every file read.
+    cells
+        The single cells that the samples were made from; None of bulk.
     """
 
     adata: ad.AnnData
     report: CohortReport
     files: Mapping[str, str]
+    cells: "PreparedCells | None" = None
 
     @property
     def name(self) -> str:
@@ -124,7 +137,7 @@ def ingest_cohort(
     table, clinical = _read(config, path, root, catalogue)
     notes = [f"matrix: {table.orientation}"]
     obs = build_observations(table.values.index, clinical, config=config, notes=notes)
-    finding = _unit(table.values.to_numpy(), config)
+    finding = unit_of(table.values.to_numpy(), config)
     lengths, lengths_file = _lengths(config, table, root, finding)
     genes = table.genes
     if config.gene_table is not None:
@@ -173,7 +186,14 @@ def _read(
     return table, clinical
 
 
-def _unit(values: np.ndarray, config: CohortConfig) -> UnitFinding:
+def unit_of(values: np.ndarray, config: CohortConfig) -> UnitFinding:
+    """Return the unit that the configuration states, checked, or the one that values show.
+
+    Raises
+    ------
+    CohortError
+        The unit cannot be told, or the values contradict the one stated.
+    """
     if config.unit == "auto":
         try:
             return detect_unit(values)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from features.catalogue import Catalogue
 from features.errors import ConfigError
+from pipelines.cohorts import read_cohort
 from pipelines.config import configuration_folder, data_root, load_cohort
-from pipelines.ingest import IngestedCohort, ingest_cohort
+from pipelines.ingest import IngestedCohort
 from pipelines.settings.cohort import CohortConfig
 
 __all__ = ["ingest_named"]
@@ -36,14 +37,14 @@ def ingest_named(
         )
     if cohort is None:
         config = _ad_hoc(given[0].resolve(), clinical, name)
-        return ingest_cohort(config, root=Path("/"), labels_required=False, catalogue=catalogue)
+        return read_cohort(config, root=Path("/"), labels_required=False, catalogue=catalogue)
     if name is not None:
         raise ConfigError("--name goes with an expression file; a cohort YAML says its own name")
     config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
     if clinical is not None:
         config = config.model_copy(update={"clinical": str(clinical.resolve())})
     root = (path.parent / config.root).resolve() if config.root else data_root(path)
-    return ingest_cohort(config, root=root, labels_required=False, catalogue=catalogue)
+    return read_cohort(config, root=root, labels_required=False, catalogue=catalogue)
 
 
 def _ad_hoc(expression: Path, clinical: Path | None, name: str | None) -> CohortConfig:

@@ -12,13 +12,16 @@ from features.reference import Standardisation
 from models.plan import ValidationPlan
 from models.signs import sign_agreement
 from models.tuning import Tuner
+from pipelines.cohorts import read_cohort
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
-from pipelines.ingest import IngestedCohort, files_hash, ingest_cohort
+from pipelines.ingest import IngestedCohort, files_hash
 from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
 from pipelines.runs.stopwatch import Stopwatch
+from pipelines.single_cohort.run import decide_single, log_single
+from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
 from pipelines.training.checks import (
     refuse_gene_scaled,
@@ -61,7 +64,7 @@ def ingest_cohorts(
         cohort, path = load_cohort(name, conf=conf)
         root = data_root if cohort.root is None else (path.parent / cohort.root).resolve()
         cohorts.append(
-            ingest_cohort(cohort, root=root, labels_required=labels_required, catalogue=catalogue)
+            read_cohort(cohort, root=root, labels_required=labels_required, catalogue=catalogue)
         )
     return cohorts
 
@@ -102,16 +105,13 @@ def train(
         Something in the configuration or the files is wrong, and nothing is logged; or the
         samples cannot be validated or calibrated, and the run ends FAILED and says why.
     """
+    if config.validation.scheme == "nested":
+        return _train_single_cohort(config, config_file=config_file, progress=progress)
     watch = Stopwatch()
     prepared = _prepare(config, config_file=config_file, progress=progress)
     watch.lap("reading")
     store = default_store(project_folder(config_file), uri=config.tracking.uri)
-    versions = {
-        **code_versions(),
-        "catalogue_version": prepared.catalogue.version,
-        "catalogue_hash": prepared.catalogue.content_hash(),
-        "data_hash": files_hash(prepared.ingested),
-    }
+    versions = _versions(prepared.catalogue, prepared.ingested)
     with training_run(config, store=store, versions=versions, watch=watch) as opened:
 
         def told(stage: str) -> None:
@@ -123,6 +123,55 @@ def train(
         logged = log_run(trained, opened)
     progress("the gate decides")
     return decide(trained, logged)
+
+
+def _versions(catalogue: Catalogue, ingested: Sequence[IngestedCohort]) -> dict[str, str]:
+    """Return code, lock file, catalogue and data by version and hash."""
+    return {
+        **code_versions(),
+        "catalogue_version": catalogue.version,
+        "catalogue_hash": catalogue.content_hash(),
+        "data_hash": files_hash(ingested),
+    }
+
+
+def _train_single_cohort(
+    config: ExperimentConfig, *, config_file: Path, progress: Progress
+) -> TrainingResult:
+    """Train as :func:`train` does, on one cohort whose patients are held out."""
+    watch = Stopwatch()
+    catalogue = configured_catalogue(config, config_file=config_file)
+    project = project_folder(config_file)
+    progress("reading the cohort")
+    ingested, _, _ = _ingest_all(config, config_file, catalogue)
+    prepared = prepare_single(config, project=project, cohorts=ingested, catalogue=catalogue)
+    watch.lap("reading")
+    store = default_store(project, uri=config.tracking.uri)
+    versions = _versions(prepared.catalogue, ingested)
+    with training_run(config, store=store, versions=versions, watch=watch) as opened:
+
+        def told(stage: str) -> None:
+            opened.stage = stage
+            progress(stage)
+
+        dataset = prepared.dataset
+        tuner = make_tuner(
+            config,
+            storage=trials_file(opened.store, project=project),
+            key=tuning_key(
+                config,
+                samples=dataset.samples,
+                features=dataset.features(list(dataset.cohorts)),
+                catalogue=prepared.catalogue,
+            ),
+        )
+        files = {cohort.name: cohort.expression_hash for cohort in ingested}
+        facts = {**versions, "training_files": files}
+        trained = train_single(prepared, tuner=tuner, facts=facts, progress=told, lap=watch.lap)
+        told("writing the run")
+        logged = log_single(trained, opened)
+    progress("the gate decides")
+    return decide_single(trained, logged)
 
 
 @dataclass(frozen=True)

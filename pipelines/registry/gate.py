@@ -151,9 +151,10 @@ def _checks_here(
         mend = "train again"
         yield Check("beats the baselines", "its run", "failed", "gone", "in the store", mend)
         return
-    for arm in limits.standardisations:
+    judged = [arm for arm in limits.standardisations if model is None or arm in model.arms]
+    for arm in judged:
         yield from figure_checks(record, arm, limits=limits)
-    for arm in limits.standardisations:
+    for arm in judged:
         yield from leak_checks(record, arm, model=model)
     if model is None:
         mend = "use the version of OncoResist that it was trained with, or train again"

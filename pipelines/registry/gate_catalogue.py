@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from features.catalogue import Catalogue, default_catalogue, load_catalogue
+from features.cell_features import CELL_SECTION, cell_catalogue, default_cell_features
 from features.errors import CatalogueError
 from pipelines.registry.catalogue_difference import catalogue_differences
 from pipelines.registry.standing import Check
@@ -25,6 +26,9 @@ def catalogue_check(record: VersionRecord, catalogue: Catalogue, *, project: Pat
     trained_with = catalogue.content_hash()
     try:
         now = default_catalogue() if own is None else load_catalogue(project / own)
+        if any(marker.section == CELL_SECTION for marker in catalogue.markers):
+            setting = config.get("setting")
+            now = cell_catalogue(now, setting=setting, cell_features=default_cell_features())
     except CatalogueError as error:
         mend = "put the file back that it was trained with, or train again with one that loads"
         return Check(_GROUP, what, "failed", f"{trained_with}; now: {error}", "the same", mend)

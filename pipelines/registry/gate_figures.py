@@ -16,7 +16,7 @@ __all__ = ["figure_checks", "interval_of"]
 _BASELINES = "beats the baselines"
 _CALIBRATED = "calibrated"
 _RANKING_MEND = (
-    "on cohorts held out it ranks no better than chance can; train on more cohorts, or look at "
+    "on what was held out it ranks no better than chance can; train on more cohorts, or look at "
     "validation.md of the run for cohorts that pull it down"
 )
 _PEER_MEND = "a published signature ranks better: use that, or train on more cohorts"
@@ -40,7 +40,7 @@ class _Arm:
     @classmethod
     def of(cls, record: VersionRecord, arm: Standardisation) -> "_Arm":
         origin = record.origin
-        prefix = f"loco{ARM_SUFFIX[arm]}"
+        prefix = f"{origin.scheme}{ARM_SUFFIX[arm]}"
         ranking = _under(origin.metrics, f"{prefix}.")
         probabilities = ranking | {
             "brier_of_prior": origin.metrics.get(f"baseline.prior.{prefix}.brier", np.nan)

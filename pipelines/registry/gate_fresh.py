@@ -54,7 +54,7 @@ def score_in_this_process(uri: str, folder: Path) -> dict[str, object]:
     scores: dict[str, object] = {"code": str(code), "installed": code.parents[1] in own}
     for table in sorted(folder.glob("*.parquet")):
         rows = pd.read_parquet(table)
-        for arm in ("cohort", "reference"):
+        for arm in model.unwrap_python_model().model.arms:
             found = model.predict(rows, params={"standardisation": arm})
             scores[f"{table.stem}/{arm}"] = found["probability"].tolist()
     return scores

@@ -18,7 +18,6 @@ from pipelines.validation.validate import ARM_SUFFIX
 __all__ = ["leak_checks", "splits_of_plan"]
 
 _GROUP = "no leak"
-_DEMANDED = "loco"
 _SCHEMES = ("loco", "nested", "tumour_type")
 _NULL_BOUND = 0.995
 _MOST_MISSED = "a sound model fails this once in 200"
@@ -90,7 +89,7 @@ def _held_out(plan: pd.DataFrame, origin: VersionRecord, arm: Standardisation) -
     for scheme in _SCHEMES:
         table = origin.table(f"predictions/{scheme}{ARM_SUFFIX[arm]}.parquet")
         if table is None or "split" not in table:
-            if scheme == _DEMANDED:
+            if scheme == origin.scheme:
                 mend = "train again: nothing tells of which split its predictions are"
                 return Check(_GROUP, what, "failed", f"{scheme} not in the run", "logged", mend)
             continue

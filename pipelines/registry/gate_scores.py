@@ -99,7 +99,7 @@ def _as_here(
     apart = [
         _apart(_scores_here(model, table, arm), found[f"{name}/{arm}"])
         for name, table in rows.items()
-        for arm in ARMS
+        for arm in model.arms
     ]
     return _compared(what, apart, tolerance)
 
@@ -111,7 +111,9 @@ def _as_at_training(
     if expected is None:
         return Check(_SAME, what, "not applicable", f"the run logged no {EXPECTED_TABLE}", "")
     apart = [
-        _apart(expected[f"probability_{arm}"].to_numpy(), found[f"made up/{arm}"]) for arm in ARMS
+        _apart(expected[f"probability_{arm}"].to_numpy(), found[f"made up/{arm}"])
+        for arm in ARMS
+        if f"probability_{arm}" in expected
     ]
     return _compared(what, apart, tolerance)
 

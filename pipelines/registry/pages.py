@@ -109,14 +109,14 @@ def _is_ours(record: VersionRecord) -> bool:
 
 
 def _list_row(record: VersionRecord, aliases: Mapping[str, str]) -> list[str]:
-    metrics = record.metrics
+    metrics, scheme = record.metrics, record.scheme
     return [
         record.name,
         record.version,
         ", ".join(_aliases(record, aliases)) or _NONE,
         f"{record.created:%Y-%m-%d %H:%M}",
         _cohorts(record),
-        *(_or_none(interval_of(metrics, f"loco{ARM_SUFFIX[arm]}.auroc")) for arm in ARMS),
+        *(_or_none(interval_of(metrics, f"{scheme}{ARM_SUFFIX[arm]}.auroc")) for arm in ARMS),
         _verdict(read_record(record.tags)),
     ]
 
@@ -184,12 +184,12 @@ def find_version(asked: str, *, alias: str = "champion") -> VersionRecord:
 
 def figure_rows(record: VersionRecord) -> list[list[str]]:
     """Return the figures on cohorts held out: name, cohort-relative, reference-relative."""
-    rows = []
+    rows, scheme = [], record.scheme
     for name, label in _FIGURES.items():
-        found = [interval_of(record.metrics, f"loco{ARM_SUFFIX[arm]}.{name}") for arm in ARMS]
+        found = [interval_of(record.metrics, f"{scheme}{ARM_SUFFIX[arm]}.{name}") for arm in ARMS]
         if any(found):
             rows.append([label, *map(_or_none, found)])
-    prior = [record.metrics.get(f"baseline.prior.loco{ARM_SUFFIX[arm]}.brier") for arm in ARMS]
+    prior = [record.metrics.get(f"baseline.prior.{scheme}{ARM_SUFFIX[arm]}.brier") for arm in ARMS]
     if any(prior):
         texts = [_NONE if value is None else f"{value:.3f}" for value in prior]
         rows.append(["Brier score of the class prior", *texts])

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from features.errors import ModelError
 from pipelines.store_faults import refusals_told
+from pipelines.validation.headline import main_scheme
 
 __all__ = ["VersionRecord", "read_version", "store_errors", "versions_of"]
 
@@ -56,6 +57,11 @@ class VersionRecord:
     def uri(self) -> str:
         """MLflow URI of this very version."""
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def scheme(self) -> str:
+        """What the run's figures hold out: ``loco``, or patients of one cohort, ``nested``."""
+        return main_scheme(self.metrics)
 
     @property
     def recalibrated(self) -> str | None:

@@ -44,6 +44,8 @@ class Reasons:
         Whose names, mechanisms and signs the features have.
     arm
         Standardisation.
+    unseen
+        What the explaining model had not seen: the sample's cohort, or its patient.
     """
 
     attributions: Attributions
@@ -51,6 +53,7 @@ class Reasons:
     catalogue: Catalogue
     setting: str
     arm: Standardisation
+    unseen: str = "cohort"
 
     @classmethod
     def of(
@@ -63,17 +66,18 @@ class Reasons:
         cohort: str | None = None,
     ) -> "Reasons | None":
         """Return the reasons of a validation, of one cohort if named; None if not explained."""
-        attributions = validation.loco.attributions
+        attributions = validation.main.attributions
         if attributions is None:
             return None
         columns = [name for name in _SAMPLE_COLUMNS if name in validation.samples]
         samples = validation.samples.loc[attributions.values.index, columns]
-        predictions = validation.loco.predictions
+        predictions = validation.main.predictions
         both = predictions["in_responsive"] & predictions["in_resistant"]
         samples = samples.assign(probability=predictions["probability"], uncertain=both)
         if cohort is not None:
             samples = samples[samples["cohort"] == cohort]
-        return cls(attributions.of(samples.index), samples, catalogue, setting, arm)
+        unseen = "cohort" if validation.scheme == "loco" else "patient"
+        return cls(attributions.of(samples.index), samples, catalogue, setting, arm, unseen)
 
     @property
     def suffix(self) -> str:
@@ -142,7 +146,7 @@ def _figures(reasons: Reasons, tables: Mapping[Level, pd.DataFrame]) -> dict[str
     how = f"{reasons.arm}-relative"
     whole = (
         f"{len(reasons.samples)} samples of {reasons.samples['cohort'].nunique()} cohorts, each "
-        "explained by the model that had not seen its cohort."
+        f"explained by the model that had not seen its {reasons.unseen}."
     )
     sums = reasons.sums("mechanism")
     return {

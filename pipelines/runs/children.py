@@ -35,7 +35,7 @@ def log_held_out_cohorts(
     trained: TrainedExperiment, *, datasets: Mapping[str, PandasDataset], tags: Mapping[str, str]
 ) -> list[str]:
     """Log each held-out cohort as a child run that compares with the others; return their ids."""
-    rows = cohort_table(trained).to_dict("records")
+    rows = cohort_table(trained.dataset, trained.ingested).to_dict("records")
     facts = {row["cohort"]: {str(name): row[name] for name in row} for row in rows}
     return [
         _log_held_out(trained, facts[cohort], dataset=datasets[cohort], tags=tags)
@@ -56,8 +56,8 @@ def _log_held_out(
     metrics: dict[str, float] = {}
     for arm, validation in trained.validations.items():
         if cohort in set(validation.samples["cohort"]):
-            metrics |= held_out_metrics(validation, arm=arm, cohort=cohort)
-            params |= _chosen(validation.loco.folds, cohort, suffix=ARM_SUFFIX[arm])
+            metrics |= held_out_metrics(validation, cohort=cohort)
+            params |= _chosen(validation.main.folds, cohort, suffix=ARM_SUFFIX[arm])
     metrics["resistant_share"] = float(facts["resistant_share"])
     own = {"role": "held_out", "held_out": cohort, "cohort": cohort}
     note = {"mlflow.note.content": held_out_description(facts, metrics)}

@@ -22,6 +22,7 @@ __all__ = [
     "compare_link",
     "experiment_description",
     "failed_description",
+    "figure_folders",
     "held_out_description",
     "registered_model_description",
     "run_description",
@@ -87,7 +88,7 @@ def run_description(record: RunRecord, *, experiment: str, run: str) -> str:
         gate=_GATE_TO_COME,
         comparison=_COMPARISON_TO_COME,
         cohorts=record.table("cohorts"),
-        folders=_folders(record.folder),
+        folders=figure_folders(record.folder),
         link=lambda path: artifact_link(path, experiment=experiment, run=run),
     )
 
@@ -110,7 +111,7 @@ def with_gate(note: str, lines: Sequence[str]) -> str:
     return note.replace(_GATE_TO_COME, told)
 
 
-def _folders(root: Path) -> dict[str, str]:
+def figure_folders(root: Path) -> dict[str, str]:
     """Return each folder of figures and the file of it to open first."""
     found: dict[str, list[str]] = {}
     for file in sorted(root.rglob("*")):

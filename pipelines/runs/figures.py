@@ -21,13 +21,14 @@ from pipelines.figures.shift import gene_coverage_figure, shift_scores, stabilit
 from pipelines.figures.survival import kaplan_meier_cohorts, kaplan_meier_pooled
 from pipelines.runs.artifacts import log_figure, log_table
 from pipelines.runs.attributions import Reasons, log_attributions, log_reasons
-from pipelines.validation.validate import ARM_SUFFIX, Validation
+from pipelines.validation.validate import Validation
 
-__all__ = ["log_attributions", "log_figures"]
+__all__ = ["figures_of_arm", "log_attributions", "log_drawings", "log_figures"]
 
 _FOREST_PEERS = ("gep_18", "ifng_6", "impres")
 _CURVE_PEERS = ("gep_18", "impres")
 _CURVE_RESAMPLES = 500
+_FORESTS = {"loco": "AUROC of each held-out cohort", "nested": "AUROC, patients held out"}
 _ENDPOINT_NAMES = {"pfs": "progression-free survival", "os": "overall survival"}
 
 _Figures = dict[str, Figure]
@@ -66,23 +67,24 @@ def log_figures(
         Of the bootstraps.
     """
     for number, (arm, validation) in enumerate(validations.items()):
-        _log(_figures_of_arm(validation, comparison, arm=arm, seed=seed))
+        log_drawings(figures_of_arm(validation, comparison, arm=arm, seed=seed))
         reasons = Reasons.of(validation, catalogue=catalogue, setting=setting, arm=arm)
         if reasons is not None:
             log_reasons(reasons, n_resamples=n_resamples, seed=seed, interactive=number == 0)
     names = {marker.id: marker.name for marker in catalogue.markers}
-    _log(_figures_of_data(signs, shift, drift, gene_coverage, names=names))
-    held_out = {f"{arm}-relative": v.loco.predictions for arm, v in validations.items()}
+    log_drawings(_figures_of_data(signs, shift, drift, gene_coverage, names=names))
+    held_out = {f"{arm}-relative": v.main.predictions for arm, v in validations.items()}
     reliability = reliability_with_intervals(
         held_out,
         title="Calibration of out-of-cohort probabilities",
         note="Ten bins of equal count; beneath, how often each probability is given.",
     )
-    _log({"calibration/reliability": reliability})
+    log_drawings({"calibration/reliability": reliability})
     log_table(gene_coverage.reset_index(), "tables/gene_coverage.parquet")
 
 
-def _log(figures: _Figures) -> None:
+def log_drawings(figures: Mapping[str, Figure]) -> None:
+    """Log figures by their path under ``figures/``, without ending."""
     for name, figure in figures.items():
         log_figure(figure, f"figures/{name}.png")
 
@@ -120,16 +122,17 @@ def _figures_of_data(
     }
 
 
-def _figures_of_arm(
+def figures_of_arm(
     validation: Validation, comparison: pd.DataFrame, *, arm: Standardisation, seed: int
 ) -> _Figures:
+    """Return the figures of one standardisation by the path that they are logged under."""
     figures = {
         **_discrimination(validation, comparison, arm=arm, seed=seed),
         **_decisions(validation, arm=arm),
         **_power(validation, arm=arm),
         **_survival(validation, arm=arm),
     }
-    return {name.replace("loco", f"loco{ARM_SUFFIX[arm]}"): one for name, one in figures.items()}
+    return {name.replace("loco", validation.prefix): one for name, one in figures.items()}
 
 
 def _discrimination(
@@ -139,12 +142,12 @@ def _discrimination(
     chosen = comparison[
         (comparison["standardisation"] == arm)
         & (comparison["metric"] == "auroc")
-        & (comparison["scheme"] == "loco")
+        & (comparison["scheme"] == validation.scheme)
         & comparison["predictor"].isin(["model", *_FOREST_PEERS])
     ]
     figures = {
         "discrimination/loco_auroc": auroc_forest(
-            chosen, title=f"AUROC of each held-out cohort, {how}"
+            chosen, title=f"{_FORESTS[validation.scheme]}, {how}"
         ),
         "discrimination/loco_peers": peers_forest(
             differences, scheme="mean", title=f"The model against its peers, {how}"
@@ -161,7 +164,7 @@ def _discrimination(
 
 
 def _pooled_curves(validation: Validation, *, how: str, seed: int) -> Figure:
-    frames = {"model": validation.loco.predictions}
+    frames = {"model": validation.main.predictions}
     frames |= {name: validation.peers[name] for name in _CURVE_PEERS if name in validation.peers}
     curves = {
         name: rank_curves(frame, n_resamples=_CURVE_RESAMPLES, seed=seed)
@@ -171,8 +174,8 @@ def _pooled_curves(validation: Validation, *, how: str, seed: int) -> Figure:
         {name: found for name, found in curves.items() if found is not None},
         title=f"Ranking beside its peers, {how}",
         note=(
-            "Held-out cohorts are pooled by each sample's rank within its own cohort: areas are of "
-            "these ranks, not means over cohorts. Band and brackets: 95% bootstrap over patients."
+            "Samples are pooled by their rank within their own cohort: areas are of these ranks, "
+            "not means over cohorts. Band and brackets: 95% bootstrap over patients."
         ),
     )
 
@@ -201,7 +204,7 @@ def _power(validation: Validation, *, arm: Standardisation) -> _Figures:
     if "null" in tables:
         figures["null_and_power/loco_null"] = permutation_null(
             tables["null"]["auroc"],
-            observed=validation.estimates[f"loco{ARM_SUFFIX[arm]}"]["auroc"].value,
+            observed=validation.estimates[validation.prefix]["auroc"].value,
             title=f"The whole pipeline on shuffled labels, {how}",
         )
     return figures

@@ -9,11 +9,13 @@ import mlflow
 import pandas as pd
 from mlflow.data.pandas_dataset import PandasDataset
 
+from features.reference import Standardisation
+from pipelines.config import ExperimentConfig
+from pipelines.dataset import Dataset
 from pipelines.ingest import IngestedCohort
 from pipelines.runs.artifacts import log_document, log_table
 from pipelines.store_faults import again_if_raced
-from pipelines.training.trained import TrainedExperiment
-from pipelines.validation.validate import ARM_SUFFIX
+from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = [
     "cohort_dataset",
@@ -27,29 +29,45 @@ __all__ = [
 _LISTED = ("cancer_type", "drug", "timepoint")
 
 
-def log_inputs(trained: TrainedExperiment) -> None:
-    """Log configuration, cohorts, catalogue and splits as artifacts."""
-    cohorts = [*trained.ingested, *trained.extra]
+def log_inputs(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    *,
+    ingested: Sequence[IngestedCohort],
+    extra: Sequence[IngestedCohort] = (),
+    validations: Mapping[Standardisation, Validation],
+    facts: Mapping[str, Any],
+) -> None:
+    """Log configuration, cohorts, catalogue and splits as artifacts.
+
+    Parameters
+    ----------
+    config, dataset, validations
+        The experiment, the samples that took part, their validations.
+    ingested, extra
+        The cohorts trained on, and those that are only scored.
+    facts
+        Of the model.
+    """
+    cohorts = [*ingested, *extra]
     documents: Mapping[str, Mapping[str, Any]] = {
-        "config/resolved.yaml": trained.config.model_dump(mode="json"),
+        "config/resolved.yaml": config.model_dump(mode="json"),
         "data/files_sha256.json": {cohort.name: dict(cohort.files) for cohort in cohorts},
         "data/left_out_by_timepoint.json": {
-            name: dict(counts) for name, counts in trained.dataset.left_out.items()
+            name: dict(counts) for name, counts in dataset.left_out.items()
         },
         "data/notes.json": {cohort.name: list(cohort.report.notes) for cohort in cohorts},
-        "data/catalogue.json": trained.model.catalogue.model_dump(mode="json"),
-        "data/facts.json": {
-            key: value for key, value in trained.model.facts.items() if key != "held_out"
-        },
+        "data/catalogue.json": dataset.catalogue.model_dump(mode="json"),
+        "data/facts.json": {key: value for key, value in facts.items() if key != "held_out"},
     }
     for path, document in documents.items():
         log_document(document, path)
-    log_table(cohort_table(trained), "tables/cohorts.parquet")
-    for arm, validation in trained.validations.items():
+    log_table(cohort_table(dataset, ingested), "tables/cohorts.parquet")
+    for arm, validation in validations.items():
         log_table(validation.plan.table(), f"splits/plan{ARM_SUFFIX[arm]}.parquet")
 
 
-def cohort_table(trained: TrainedExperiment) -> pd.DataFrame:
+def cohort_table(dataset: Dataset, ingested: Sequence[IngestedCohort]) -> pd.DataFrame:
     """Return a row a cohort of training: who took part, by which label rule, from which file.
 
     Columns ``cohort, n, patients, labelled, resistant, resistant_share, cancer_type, drug,
@@ -57,11 +75,11 @@ def cohort_table(trained: TrainedExperiment) -> pd.DataFrame:
     label_rule, file, sha256``; ``left_out`` counts samples of other timepoints, words that a
     cohort does not say are empty.
     """
-    samples = trained.dataset.samples
+    samples = dataset.samples
     rows = []
-    for cohort in trained.ingested:
+    for cohort in ingested:
         part = samples[samples["cohort"] == cohort.name]
-        left_out = trained.dataset.left_out.get(cohort.name, {})
+        left_out = dataset.left_out.get(cohort.name, {})
         row: dict[str, Any] = {
             "cohort": cohort.name,
             **_counts(part),
@@ -113,14 +131,16 @@ def _listed(values: "pd.Series[str]") -> str:
     return ", ".join(str(value) for value in values.dropna().value_counts().index)
 
 
-def training_datasets(trained: TrainedExperiment) -> dict[str, PandasDataset]:
+def training_datasets(
+    dataset: Dataset, ingested: Sequence[IngestedCohort]
+) -> dict[str, PandasDataset]:
     """Return the samples of each cohort that took part, features and label, as a dataset."""
-    samples = trained.dataset.samples
+    samples, features = dataset.samples, dataset.features(list(dataset.cohorts))
     found = {}
-    for cohort in trained.ingested:
+    for cohort in ingested:
         rows = samples["cohort"] == cohort.name
         found[cohort.name] = cohort_dataset(
-            trained.features[rows], samples.loc[rows, "resistant"], cohort=cohort
+            features[rows], samples.loc[rows, "resistant"], cohort=cohort
         )
     return found
 

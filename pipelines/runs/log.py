@@ -7,6 +7,8 @@ import mlflow
 import pandas as pd
 
 from features.reference import Standardisation
+from models.resistance_model import ResistanceModel
+from pipelines.dataset import Dataset
 from pipelines.registry.promotion import Decision, decide_after_training
 from pipelines.reports.model_card import model_card, short_model_card
 from pipelines.reports.validation import RunRecord, validation_page
@@ -35,7 +37,7 @@ from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.headline import compare
 from pipelines.validation.validate import ARM_SUFFIX
 
-__all__ = ["LoggedRun", "TrainingResult", "decide", "log_run"]
+__all__ = ["LoggedRun", "TrainingResult", "decide", "log_run", "model_params"]
 
 _LONGEST_NOTE = 8000
 
@@ -57,7 +59,10 @@ class TrainingResult:
     mean_absolute_attribution
         Standardisation → mean |SHAP| of each feature over the out-of-cohort predictions.
     decision
-        What the gate said of the version, and where the alias points.
+        What the gate said of the version, and where the alias points; None where none was
+        registered.
+    demonstration
+        Why nothing was registered; empty of a model.
     """
 
     run_id: str
@@ -68,7 +73,8 @@ class TrainingResult:
     comparison: pd.DataFrame
     signs: pd.DataFrame
     mean_absolute_attribution: Mapping[Standardisation, "pd.Series[float]"]
-    decision: Decision
+    decision: Decision | None
+    demonstration: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,14 @@ def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
     cohorts = ", ".join(trained.dataset.cohorts)
     tags = {**opened.tags, "cohorts": cohorts, **verdict_tags(metrics)}
     with gathered_artifacts() as folder:
-        log_inputs(trained)
+        log_inputs(
+            config,
+            trained.dataset,
+            ingested=trained.ingested,
+            extra=trained.extra,
+            validations=trained.validations,
+            facts=trained.model.facts,
+        )
         log_tables(trained, comparison)
         _log_figures(trained, comparison)
         log_held_out_reports(
@@ -106,14 +119,14 @@ def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
         log_text(card, "model_card.md")
         log_text(validation_page(record), "validation.md")
         note = run_description(record, experiment=opened.experiment_id, run=opened.run_id)
-    datasets = training_datasets(trained)
+    datasets = training_datasets(trained.dataset, trained.ingested)
     shared = version_tags(tags)
     model_id = log_model(
         trained.model,
         name=name,
         card=card,
         tags={**shared, "mlflow.note.content": short},
-        params=_model_params(trained),
+        params=model_params(trained.model, trained.dataset, seed=config.seed),
     )
     mlflow.set_tags({**tags, "mlflow.note.content": shortened(note, most=_LONGEST_NOTE)})
     mlflow.log_params(flat_params(config.model_dump(mode="json")))
@@ -160,9 +173,9 @@ def decide(trained: TrainedExperiment, logged: LoggedRun) -> TrainingResult:
         comparison=logged.comparison,
         signs=trained.signs,
         mean_absolute_attribution={
-            arm: validation.loco.attributions.values.abs().mean()
+            arm: validation.main.attributions.values.abs().mean()
             for arm, validation in trained.validations.items()
-            if validation.loco.attributions is not None
+            if validation.main.attributions is not None
         },
         decision=decision,
     )
@@ -183,17 +196,16 @@ def _log_figures(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
     )
 
 
-def _model_params(trained: TrainedExperiment) -> dict[str, str]:
+def model_params(model: ResistanceModel, dataset: Dataset, *, seed: int) -> dict[str, str]:
     """Return what tells logged models apart at a glance."""
-    model, samples = trained.model, trained.dataset.samples
-    labels = samples["resistant"].dropna()
+    labels = dataset.samples["resistant"].dropna()
     chosen = model.facts["chosen"]
     return {
         "setting": model.setting,
-        "cohorts": str(len(trained.dataset.cohorts)),
+        "cohorts": str(len(dataset.cohorts)),
         "labelled": str(len(labels)),
         "resistant_share": f"{labels.mean():.3f}",
         "features": str(len(model.feature_names)),
-        "seed": str(trained.config.seed),
+        "seed": str(seed),
         **{f"chosen{ARM_SUFFIX[arm]}": str(chosen[arm]).partition("|")[0] for arm in model.arms},
     }

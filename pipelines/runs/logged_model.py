@@ -41,11 +41,12 @@ def log_model(
     It holds its code, catalogue and reference, and no pickle. Its input example is made up, never
     a patient. ``card`` lies beside it as ``model_card.md``.
     """
+    served = "reference" if "reference" in model.arms else "cohort"
     columns = [ColSpec(DataType.double, feature) for feature in model.feature_names]
     signature = ModelSignature(
         inputs=Schema([*columns, ColSpec(DataType.string, "cohort", required=False)]),
         outputs=Schema([ColSpec(DataType.double, "probability")]),
-        params=ParamSchema([ParamSpec("standardisation", DataType.string, "reference")]),
+        params=ParamSchema([ParamSpec("standardisation", DataType.string, served)]),
     )
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _no_uv_detection():
         warnings.filterwarnings("ignore", module="mlflow")

@@ -9,10 +9,9 @@ import pandas as pd
 from mlflow.data.pandas_dataset import PandasDataset
 from mlflow.entities import Metric
 
-from features.reference import Standardisation
 from pipelines.tracking import estimate_metrics
 from pipelines.training.trained import TrainedExperiment
-from pipelines.validation.validate import ARM_SUFFIX, Validation
+from pipelines.validation.validate import Validation
 
 __all__ = [
     "held_out_metrics",
@@ -53,13 +52,13 @@ def training_metrics(trained: TrainedExperiment) -> dict[str, float]:
     verdicts = trained.signs["verdict"].value_counts()
     for outcome in ("agrees", "opposes", "unclear"):
         metrics[f"signs.{outcome}"] = float(verdicts.get(outcome, 0))
-    for arm, validation in trained.validations.items():
-        metrics |= validation_metrics(validation, arm=arm)
+    for validation in trained.validations.values():
+        metrics |= validation_metrics(validation)
     metrics |= shift_metrics(trained.shift)
     return {name: metrics[name] for name in _FIRST if name in metrics} | metrics
 
 
-def validation_metrics(validation: Validation, *, arm: Standardisation) -> dict[str, float]:
+def validation_metrics(validation: Validation) -> dict[str, float]:
     """Return every figure of one standardisation: ``loco.auroc``, ``baseline.impres.loco.brier``.
 
     Calibration (``loco.calibration_slope``), coverage (``loco.coverage.resistant``), the gain of
@@ -71,9 +70,10 @@ def validation_metrics(validation: Validation, *, arm: Standardisation) -> dict[
     for prefix, estimates in validation.estimates.items():
         metrics |= estimate_metrics(estimates, prefix=prefix)
         metrics[f"{prefix}.n"] = float(validation.sizes[prefix])
-    prefix, tables = f"loco{ARM_SUFFIX[arm]}", validation.tables
+    prefix, tables = validation.prefix, validation.tables
     calibration = tables["calibration"]
-    metrics |= _named(calibration[~calibration["name"].str.contains(".", regex=False)], prefix)
+    whole = calibration[~calibration["name"].str.contains(".", regex=False)]
+    metrics = _named(whole, prefix) | metrics
     coverage = tables["coverage"]
     for row in coverage[coverage["cohort"] == _POOLED].to_dict("records"):
         metrics[f"{prefix}.coverage.{row['label']}"] = float(row["coverage"])
@@ -90,16 +90,14 @@ def validation_metrics(validation: Validation, *, arm: Standardisation) -> dict[
     return _finite(metrics)
 
 
-def held_out_metrics(
-    validation: Validation, *, arm: Standardisation, cohort: str
-) -> dict[str, float]:
+def held_out_metrics(validation: Validation, *, cohort: str) -> dict[str, float]:
     """Return one held-out cohort's figures under the parent's names, few enough to compare.
 
     ``loco.auroc``, ``loco.brier``, ``loco.ece`` and the like with their intervals,
     ``loco.coverage.<label>``, ``loco.difference.gep_18``, and of every peer
     ``baseline.<peer>.loco.auroc``; reference-relative under ``loco_reference``.
     """
-    prefix, tables = f"loco{ARM_SUFFIX[arm]}", validation.tables
+    prefix, tables = validation.prefix, validation.tables
     metrics: dict[str, float] = {}
     for source, estimates in validation.estimates.items():
         wanted = ("auroc", "auprc") if source == prefix else ("auroc",)
@@ -121,8 +119,8 @@ def held_out_metrics(
     coverage = tables["coverage"]
     for row in coverage[coverage["cohort"] == cohort].to_dict("records"):
         metrics[f"{prefix}.coverage.{row['label']}"] = float(row["coverage"])
-    loco = validation.loco.predictions
-    part = loco[(loco["cohort"] == cohort) & loco["resistant"].notna()]
+    found = validation.main.predictions
+    part = found[(found["cohort"] == cohort) & found["resistant"].notna()]
     metrics[f"{prefix}.n"] = float(part["score"].notna().sum())
     return _finite(metrics)
 
@@ -177,7 +175,7 @@ def _links(name: str, model_id: str, datasets: Mapping[str, PandasDataset]) -> d
     scheme, _, figure = name.partition(".")
     if name in ("nested.auroc", "nested_reference.auroc", "baseline.gep_18.loco.auroc"):
         return {"model_id": model_id}
-    if scheme not in ("loco", "loco_reference"):
+    if scheme not in ("loco", "loco_reference", "nested", "nested_reference"):
         return {}
     if figure in _OF_MODEL:
         return {"model_id": model_id}

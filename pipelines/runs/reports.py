@@ -57,7 +57,7 @@ def log_held_out_reports(
     model_name
         What it is registered as.
     """
-    attributions = validation.loco.attributions
+    attributions = validation.main.attributions
     if attributions is None:
         return
     ranks = dataset.gene_ranks()
@@ -109,11 +109,11 @@ def held_out_cohort(
     everyone = dataset.samples
     rows = everyone.index[everyone["cohort"] == cohort.name]
     adata, ids = dataset.cohorts[cohort.name], everyone.loc[rows, "sample_id"].astype(str)
-    found = validation.loco.predictions.loc[rows]
+    found = validation.main.predictions.loc[rows]
     measured = _held_out_shift(shift, cohort.name, rows)
     transformer = dataset.transformer(list(dataset.cohorts))
     genes = transformer.gene_report(adata)
-    methods = validation.loco.folds.set_index("split")["calibration"]
+    methods = validation.main.folds.set_index("split")["calibration"]
     predictions = pd.DataFrame(
         {
             "sample_id": ids,

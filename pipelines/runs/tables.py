@@ -7,13 +7,13 @@ from pipelines.runs.artifacts import log_table
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.validate import ARM_SUFFIX, Validation
 
-__all__ = ["log_tables"]
+__all__ = ["log_tables", "log_validation_tables"]
 
 
 def log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
     """Log predictions and tables of each standardisation, and what both share."""
     for arm, validation in trained.validations.items():
-        _log_arm(validation, suffix=ARM_SUFFIX[arm])
+        log_validation_tables(validation, suffix=ARM_SUFFIX[arm])
     log_table(comparison, "tables/comparison.parquet")
     log_table(trained.signs, "tables/feature_signs.parquet")
     log_table(trained.shift, "tables/shift.parquet")
@@ -22,8 +22,11 @@ def log_tables(trained: TrainedExperiment, comparison: pd.DataFrame) -> None:
     log_table(expected_scores(trained.model), "gate/expected.parquet")
 
 
-def _log_arm(validation: Validation, *, suffix: str) -> None:
-    schemes = {"loco": validation.loco, "nested": validation.nested}
+def log_validation_tables(validation: Validation, *, suffix: str) -> None:
+    """Log predictions, choices and figures of one standardisation."""
+    schemes = {"nested": validation.nested}
+    if validation.scheme != "nested":
+        schemes = {validation.scheme: validation.main, **schemes}
     if validation.tumour_type is not None:
         schemes["tumour_type"] = validation.tumour_type
     predictions = {name: found.predictions for name, found in schemes.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pipelines.config import ExperimentConfig
+from pipelines.validation.headline import main_scheme
 
 __all__ = ["TAGS", "shared_tags", "training_tags", "verdict_tags", "version_tags"]
 
@@ -24,7 +25,7 @@ TAGS: Mapping[str, str] = {
 }
 """What each tag means; the experiment's description tells it."""
 
-_VERDICTS = {"beats_prior": "loco.brier_skill", "beats_gep_18": "loco.difference.gep_18"}
+_VERDICTS = {"beats_prior": "brier_skill", "beats_gep_18": "difference.gep_18"}
 _SHARED = (
     *("setting", "clean_code", "oncoresist_version", "git_commit"),
     *("catalogue_version", "catalogue_hash", "data_hash"),
@@ -46,7 +47,9 @@ def training_tags(config: ExperimentConfig, *, versions: Mapping[str, str]) -> d
 def verdict_tags(metrics: Mapping[str, float]) -> dict[str, str]:
     """Return how the model does beside the class prior and GEP-18, where that was measured."""
     tags = {}
-    for tag, key in _VERDICTS.items():
+    scheme = main_scheme(metrics)
+    for tag, figure in _VERDICTS.items():
+        key = f"{scheme}.{figure}"
         if key in metrics and f"{key}_low" in metrics:
             shown = "yes" if metrics[f"{key}_low"] > 0 else "not shown"
             tags[tag] = shown if metrics[key] > 0 else "no"

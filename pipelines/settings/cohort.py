@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pipelines.settings.section import PathText, Section
 
 __all__ = [
+    "CellsConfig",
     "CohortConfig",
     "ColumnNames",
     "CovariateColumn",
@@ -113,17 +114,52 @@ class CovariatesConfig(Section):
     """skin_subcutaneous, lymph_node, lung, liver_visceral, brain, bone, primary or other."""
 
 
+class CellsConfig(Section):
+    """How a file of single cells becomes samples."""
+
+    rows: Literal["sample", "cell"] = "sample"
+    """What is predicted: samples made of their cells, or each cell by itself (labels a cell)."""
+    sample: str | None = None
+    """Column of ``obs`` that names the sample (lesion, biopsy); null: sample_id, sample,
+    lesion_sample, library_id or the patient, else all cells are one sample."""
+    cell_type: str | None = None
+    """Column of ``obs`` with cell types to use; null: cells are annotated by markers."""
+    malignant: str | None = None
+    """Column of ``obs`` that says which cells are malignant (copy number): true, yes, 1, aneuploid,
+    malignant or tumor; wins over the annotation."""
+    pseudobulk: PathText | None = None
+    """An h5ad of the samples' pseudobulk (a row a sample, same names) that is used in place of the
+    sum of these cells, as where the cells hold a panel of genes; as paths above."""
+    absent: tuple[
+        Literal["malignant", "t_cell", "b_cell", "nk_cell", "myeloid", "stroma"], ...
+    ] = ()
+    """Compartments that the preparation took away (cells sorted by CD45 hold no malignant ones)."""
+    min_cells: int = Field(default=10, ge=1)
+    """Fewest cells of a sample's compartment; with fewer its features are missing."""
+    drop: tuple[Literal["low_quality", "doublet"], ...] = ("low_quality", "doublet")
+    """Cells left out, where that can be told (raw counts)."""
+    batch: str | None = None
+    """Column of ``obs`` that the view is integrated over; never the features."""
+    sketch: int = Field(default=20_000, ge=500)
+    """Most cells that clusters and the view are made of; the others take the nearest cluster."""
+    memory_mb: int = Field(default=1024, ge=64)
+    """Memory for chunks of cells, in MB."""
+
+
 class CohortConfig(Section):
     """One cohort: what conf/cohorts/*.yaml may say."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name in metrics and tables."""
     expression: PathText
-    """CSV, TSV (plain or gz) or h5ad; relative to data.root or to ``root``."""
+    """CSV, TSV (plain or gz), h5ad or zarr; relative to data.root or to ``root``."""
     clinical: PathText | None = None
     """CSV or TSV with a row per sample; null: none, or the obs of an h5ad."""
     root: PathText | None = None
     """Folder of this cohort's files instead of data.root, relative to this YAML file."""
+    modality: Literal["auto", "bulk", "single_cell"] = "auto"
+    """What the rows are; auto tells single cells in an h5ad or zarr by their look, and notes it."""
+    cells: CellsConfig = CellsConfig()
     unit: Literal[
         "auto", "counts", "tpm", "log2_tpm", "ln_tpm", "log2_intensity", "gene_scaled"
     ] = "auto"

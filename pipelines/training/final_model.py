@@ -13,7 +13,7 @@ from models.resistance_model import ModelArm, ResistanceModel
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.figures.estimates import interval_text
-from pipelines.validation.validate import ARM_SUFFIX, Validation
+from pipelines.validation.validate import Validation
 
 __all__ = ["TrainedArm", "calls_held_out", "final_model"]
 
@@ -62,9 +62,9 @@ def final_model(
         arms[arm] = ModelArm(
             part.classifier, part.calibration.calibrator, part.sets, standardiser, part.prior
         )
-        figures[arm] = _held_out_figures(arm, found.validation)
+        figures[arm] = _held_out_figures(found.validation)
         calibration[arm] = _held_out_calibration(found.validation)
-        calls[arm] = calls_held_out(found.validation.loco.predictions)
+        calls[arm] = calls_held_out(found.validation.main.predictions)
         chosen[arm] = part.choice.candidate.key
     return ResistanceModel(
         setting=config.setting,
@@ -118,12 +118,11 @@ def _share(right: int, n: int) -> dict[str, float | None]:
     return {"n": n, "share": right / n, "low": float(low), "high": float(high)}
 
 
-def _held_out_figures(arm: Standardisation, validation: Validation) -> dict[str, dict[str, str]]:
+def _held_out_figures(validation: Validation) -> dict[str, dict[str, str]]:
     """Return how model and class prior did on cohorts held out, as text for reports."""
-    suffix = ARM_SUFFIX[arm]
     found = {
-        "model": validation.estimates[f"loco{suffix}"],
-        "class prior": validation.estimates[f"baseline.prior.loco{suffix}"],
+        "model": validation.estimates[validation.prefix],
+        "class prior": validation.estimates[f"baseline.prior.{validation.prefix}"],
     }
     return {
         name: {metric: interval_text(estimates[metric]) for metric in ("auroc", "brier", "ece")}

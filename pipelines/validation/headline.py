@@ -1,6 +1,6 @@
 """The headline of a validation: model and peers side by side, in tables and in a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -8,10 +8,12 @@ from features.reference import Standardisation
 from pipelines.figures.names import predictor_name
 from pipelines.validation.validate import ARMS, Validation
 
-__all__ = ["compare", "headline_rows", "verdict"]
+__all__ = ["HELD_OUT_WORDS", "compare", "headline_rows", "main_scheme", "verdict"]
 
 _RANKING = ("auroc", "auprc")
 _SCHEMES = ("loco", "nested", "tumour_type")
+HELD_OUT_WORDS: Mapping[str, str] = {"loco": "Cohorts", "nested": "Patients of one cohort"}
+"""Scheme → what its figures hold out."""
 
 
 def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
@@ -29,7 +31,7 @@ def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
                 rows.append(
                     {
                         "predictor": prefix.split(".")[1] if "." in prefix else "model",
-                        "scheme": next((s for s in _SCHEMES if prefix.startswith(s)), "loco"),
+                        "scheme": _scheme_of(prefix),
                         "standardisation": arm,
                         "metric": metric,
                         "cohort": cohort or ("mean" if metric in _RANKING else "pooled"),
@@ -41,10 +43,25 @@ def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _scheme_of(prefix: str) -> str:
+    named = prefix.rpartition(".")[2]
+    return next((scheme for scheme in _SCHEMES if named.startswith(scheme)), "loco")
+
+
+def main_scheme(names: Iterable[str]) -> str:
+    """Return the scheme that a run's figures are of, from the schemes or metrics that it has.
+
+    ``loco`` where cohorts were held out, else ``nested``: patients of a single cohort.
+    """
+    known = {str(name).partition(".")[0] for name in names}
+    return "nested" if "nested" in known and not {"loco", "loco_reference"} & known else "loco"
+
+
 def verdict(comparison: pd.DataFrame) -> str:
     """Return in a sentence how the model ranks beside the best peer and the class prior."""
+    scheme = main_scheme(comparison["scheme"])
     chosen = comparison[
-        (comparison["scheme"] == "loco")
+        (comparison["scheme"] == scheme)
         & (comparison["standardisation"] == "cohort")
         & comparison["cohort"].isin(["mean", "pooled"])
     ]
@@ -52,9 +69,9 @@ def verdict(comparison: pd.DataFrame) -> str:
     brier = chosen[chosen["metric"] == "brier"].set_index("predictor")["value"].astype(float)
     best = str(auroc.drop("model").idxmax())
     return (
-        f"Cohorts held out, cohort-relative: the model's AUROC is {auroc['model']:.3f}, that of "
-        f"the best peer {auroc[best]:.3f} ({predictor_name(best)}); its Brier score is "
-        f"{brier['model']:.3f}, that of the class prior {brier['prior']:.3f}."
+        f"{HELD_OUT_WORDS[scheme]} held out, cohort-relative: the model's AUROC is "
+        f"{auroc['model']:.3f}, that of the best peer {auroc[best]:.3f} ({predictor_name(best)}); "
+        f"its Brier score is {brier['model']:.3f}, that of the class prior {brier['prior']:.3f}."
     )
 
 
@@ -65,7 +82,8 @@ def headline_rows(comparison: pd.DataFrame) -> list[list[str]]:
     cohort-relative and reference-relative; a dash where a standardisation was not validated.
     """
     chosen = comparison[
-        (comparison["scheme"] == "loco") & comparison["cohort"].isin(["mean", "pooled"])
+        (comparison["scheme"] == main_scheme(comparison["scheme"]))
+        & comparison["cohort"].isin(["mean", "pooled"])
     ]
     rows = []
     for predictor, part in chosen.groupby("predictor", sort=False):

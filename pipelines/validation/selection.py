@@ -139,7 +139,7 @@ def tuning_key(
         "code": [
             file_hash(file)
             for folder in ("features", "models")
-            for file in sorted((_PACKAGES / folder).glob("*.py"))
+            for file in sorted((_PACKAGES / folder).rglob("*.py"))
         ],
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())

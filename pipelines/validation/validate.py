@@ -20,7 +20,16 @@ from pipelines.validation.assess import assess_predictions
 from pipelines.validation.peers import predict_peers
 from pipelines.validation.selection import make_builder
 
-__all__ = ["ARMS", "ARM_SUFFIX", "Validation", "make_learner", "measure_null", "validate"]
+__all__ = [
+    "ARMS",
+    "ARM_SUFFIX",
+    "Validation",
+    "make_learner",
+    "mean_of_repeats",
+    "measure_null",
+    "scored_samples",
+    "validate",
+]
 
 ARMS: tuple[Standardisation, ...] = ("cohort", "reference")
 ARM_SUFFIX: Mapping[Standardisation, str] = {"cohort": "", "reference": "_reference"}
@@ -39,10 +48,12 @@ class Validation:
         The splits, and the samples that took part.
     learner
         Fits candidates on parts of the samples.
-    loco, tumour_type, nested
-        Leave-one-cohort-out, leave-one-tumour-type-out (None with one type) and repeated
-        patient-grouped folds (a row a sample and repeat); choice, calibration and sets inside
-        each split.
+    scheme, main
+        What the figures are of: leave-one-cohort-out (``loco``), or with a single cohort the first
+        repeat of patient-grouped folds (``nested``).
+    tumour_type, nested
+        Leave-one-tumour-type-out (None with one type) and repeated patient-grouped folds (a row a
+        sample and repeat); choice, calibration and sets inside each split.
     peers
         Name → leave-one-cohort-out predictions on the same samples.
     estimates
@@ -55,13 +66,19 @@ class Validation:
 
     plan: ValidationPlan
     learner: Learner
-    loco: OutOfFold
+    main: OutOfFold
     tumour_type: OutOfFold | None
     nested: OutOfFold
     peers: Mapping[str, pd.DataFrame]
     estimates: Mapping[str, Mapping[str, Estimate]]
     sizes: Mapping[str, int]
     tables: Mapping[str, pd.DataFrame]
+    scheme: str = "loco"
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the main figures, such as ``loco``, ``loco_reference`` or ``nested``."""
+        return f"{self.scheme}{ARM_SUFFIX[self.learner.standardisation]}"
 
     def with_tables(self, tables: Mapping[str, pd.DataFrame]) -> "Validation":
         """Return the validation with further tables."""
@@ -144,19 +161,20 @@ def validate(
     return Validation(
         plan=plan,
         learner=learner,
-        loco=loco,
+        main=loco,
         tumour_type=tumour_type,
         nested=nested,
         peers=peers,
         estimates={name: evaluate_predictions(f, **noise) for name, f in predictions.items()}
-        | {f"nested{suffix}": _mean_of_repeats(nested.predictions, **noise)},
-        sizes={name: _scored(frame) for name, frame in predictions.items()}
-        | {f"nested{suffix}": _scored(nested.predictions) // config.validation.n_repeats},
+        | {f"nested{suffix}": mean_of_repeats(nested.predictions, **noise)},
+        sizes={name: scored_samples(frame) for name, frame in predictions.items()}
+        | {f"nested{suffix}": scored_samples(nested.predictions) // config.validation.n_repeats},
         tables=tables,
     )
 
 
-def _scored(predictions: pd.DataFrame) -> int:
+def scored_samples(predictions: pd.DataFrame) -> int:
+    """Return how many rows have a label and a score."""
     return int((predictions["score"].notna() & predictions["resistant"].notna()).sum())
 
 
@@ -177,6 +195,7 @@ def measure_null(
     table = null_auroc(
         validation.learner,
         validation.plan,
+        scheme=validation.scheme,
         tuner=replace(tuner, storage=None, deadline=float("inf")),
         permutations=config.validation.permutations,
         seed=config.seed,
@@ -186,7 +205,7 @@ def measure_null(
     return {"null": table}
 
 
-def _mean_of_repeats(
+def mean_of_repeats(
     predictions: pd.DataFrame, *, n_resamples: int, seed: int
 ) -> dict[str, Estimate]:
     """Return the means over the repeats of their figures and intervals.

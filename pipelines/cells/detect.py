@@ -1,0 +1,65 @@
+"""Tell by its look whether a file holds single cells."""
+
+from pathlib import Path
+
+import numpy as np
+
+from features.catalogue import Catalogue
+from features.cell_source import CellSource, open_cells
+from features.errors import CohortError
+from features.genes import translate_genes
+from pipelines.settings.cohort import CohortConfig
+
+__all__ = ["FORMATS", "holds_cells", "looks_like_cells"]
+
+FORMATS = (".h5ad", ".zarr")
+_FEWEST_CELLS = 50
+_LOOKED_AT = 300
+_UNDETECTED = 0.4
+"""Share of the catalogue's genes that a row does not show: about 0.1 in bulk tumours, 0.5 and more
+in single cells."""
+_ROWS_A_SAMPLE = 20
+_FEWEST_GENES = 20
+_GROUPS = ("sample_id", "sample", "lesion_sample", "library_id", "patient_id", "donor_id")
+
+
+def holds_cells(config: CohortConfig, path: Path, *, catalogue: Catalogue) -> bool:
+    """Return whether a cohort's file is to be read as single cells.
+
+    Raises
+    ------
+    CohortError
+        ``modality: single_cell`` is stated of a file that cells are not read from.
+    """
+    if path.suffix.lower() not in FORMATS:
+        if config.modality == "single_cell":
+            raise CohortError(
+                f"cohort '{config.name}': modality single_cell, but {path} is no h5ad or zarr; "
+                "write the cells with anndata, or state modality: bulk"
+            )
+        return False
+    if config.modality != "auto":
+        return config.modality == "single_cell"
+    if not path.exists():
+        return path.suffix.lower() == ".zarr"
+    with open_cells(path) as source:
+        return looks_like_cells(source, catalogue=catalogue)
+
+
+def looks_like_cells(source: CellSource, *, catalogue: Catalogue) -> bool:
+    """Return whether rows are single cells: many a sample, or most marker genes undetected."""
+    if source.n_cells < _FEWEST_CELLS:
+        return False
+    groups = [name for name in _GROUPS if name in source.obs_columns]
+    for name in groups:
+        sizes = source.obs([name])[name].astype(str).value_counts()
+        if len(sizes) and source.n_cells / len(sizes) >= _ROWS_A_SAMPLE:
+            return True
+    symbols = translate_genes(list(source.genes), catalogue=catalogue).symbols
+    known = np.flatnonzero(np.isin(np.asarray(symbols, dtype=object), list(catalogue.gene_symbols)))
+    if known.size < _FEWEST_GENES:
+        return False
+    chosen = np.unique(np.linspace(0, source.n_cells - 1, _LOOKED_AT).astype(np.intp))
+    block = source.rows(chosen)[:, known]
+    values = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
+    return bool(np.median(np.mean(values == 0, axis=1)) >= _UNDETECTED)

@@ -1,0 +1,227 @@
+"""Prepare the cells of a file: quality, clusters, types, and the sums over each sample."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from features.cell_quality import CellQuality, cell_quality
+from features.cell_view import CellView, sketch, view_cells
+from numpy.typing import NDArray
+
+from features.catalogue import Catalogue
+from features.cell_annotation import CellAnnotation, annotate_cells
+from features.cell_cohort import cell_plan
+from features.cell_features import CellFeature
+from features.cell_source import CellSource, chunk_size
+from features.cell_summary import summarise_cells
+from features.cell_types import CELL_TYPES, map_annotation
+from features.errors import CohortError, examples
+from features.genes import GeneTranslation
+from features.units import UnitFinding
+from pipelines.cells.prepared import PreparedCells
+from pipelines.cells.samples import CellSamples
+from pipelines.ingest import unit_of
+from pipelines.settings.cohort import CohortConfig
+
+__all__ = ["cell_unit", "prepare_cells"]
+
+_LOOKED_AT = 500
+_SEED = 0
+_MALIGNANT = {"true", "yes", "1", "1.0", "aneuploid", "malignant", "tumor", "tumour"}
+_SCORES = "cells.parquet"
+
+
+def cell_unit(source: CellSource, config: CohortConfig) -> UnitFinding:
+    """Return the unit of a file of cells, as stated or as some of its cells show."""
+    chosen = np.unique(np.linspace(0, source.n_cells - 1, _LOOKED_AT).astype(np.intp))
+    block = source.rows(chosen)
+    values = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
+    return unit_of(np.asarray(values, dtype=float), config)
+
+
+def prepare_cells(
+    source: CellSource,
+    found: CellSamples,
+    *,
+    config: CohortConfig,
+    translation: GeneTranslation,
+    catalogue: Catalogue,
+    cell_features: Sequence[CellFeature],
+) -> PreparedCells:
+    """Return the cells of a file with quality, types and view, and their sums by sample.
+
+    Raises
+    ------
+    CohortError
+        A column named is missing, or no cell is left.
+    """
+    symbols = tuple(str(symbol) for symbol in translation.symbols)
+    finding = cell_unit(source, config)
+    settings = config.cells
+    quality = cell_quality(
+        source,
+        symbols=symbols,
+        finding=finding,
+        samples=found.codes,
+        sample_names=found.names,
+        memory_mb=settings.memory_mb,
+    )
+    samples = _without_dropped(found.codes, quality, config)
+    view, positions, clusters = _view(source, samples, symbols, finding, config)
+    annotation, types, type_notes = _types(source, symbols, finding, clusters, config)
+    holds = TemporaryDirectory(prefix="oncoresist-cells-")
+    summary = summarise_cells(
+        source,
+        symbols=symbols,
+        finding=finding,
+        samples=samples,
+        sample_names=found.names,
+        types=types,
+        plan=cell_plan(catalogue, setting=None, cell_features=cell_features),
+        memory_mb=settings.memory_mb,
+        scores=Path(holds.name) / _SCORES,
+    )
+    steps = [*view.steps, *view.skipped] if view is not None else []
+    notes = (
+        *found.notes,
+        *quality.skipped,
+        *_quality_notes(found.codes, samples, quality),
+        *steps,
+        *type_notes,
+    )
+    return PreparedCells(
+        Path(source.name),
+        symbols,
+        tuple(source.genes),
+        finding,
+        samples,
+        found.codes,
+        found.names,
+        types,
+        annotation,
+        quality,
+        view,
+        positions,
+        summary,
+        notes,
+        holds,
+    )
+
+
+def _without_dropped(
+    codes: NDArray[np.int32], quality: CellQuality, config: CohortConfig
+) -> NDArray[np.int32]:
+    """Return the samples of the cells, -1 for those of low quality and doublets."""
+    dropped = np.zeros(len(codes), dtype=bool)
+    for name in config.cells.drop:
+        if name in quality.table:
+            dropped |= quality.table[name].fillna(False).to_numpy(dtype=bool)
+    kept = np.where(dropped, np.int32(-1), codes).astype(np.int32)
+    if not (kept >= 0).any():
+        raise CohortError(
+            f"cohort '{config.name}': all {len(codes):,} cells are of low quality or doublets; "
+            "look at the unit, or set cells.drop: []"
+        )
+    return kept
+
+
+def _quality_notes(
+    before: NDArray[np.int32], after: NDArray[np.int32], quality: CellQuality
+) -> list[str]:
+    left_out = int(((before >= 0) & (after < 0)).sum())
+    if not left_out:
+        return []
+    told = [
+        f"{int(quality.table[name].fillna(False).astype(bool).sum()):,} {words}"
+        for name, words in (("low_quality", "of low quality"), ("doublet", "doublets"))
+        if name in quality.table
+    ]
+    return [f"{left_out:,} of {len(before):,} cells left out: {', '.join(told)}"]
+
+
+def _view(
+    source: CellSource,
+    samples: NDArray[np.int32],
+    symbols: tuple[str, ...],
+    finding: UnitFinding,
+    config: CohortConfig,
+) -> tuple[CellView | None, NDArray[np.intp], NDArray[np.int32] | None]:
+    """Return the view of a sketch, its cells, and the cluster of every cell."""
+    positions = sketch(source, samples=samples, size=config.cells.sketch, seed=_SEED)
+    try:
+        view = view_cells(
+            source,
+            symbols=symbols,
+            finding=finding,
+            positions=positions,
+            batches=_batches(source, positions, config),
+            integrate="none" if config.cells.batch is None else "harmony",
+            seed=_SEED,
+        )
+    except CohortError:
+        return None, positions, None
+    clusters = np.full(source.n_cells, -1, dtype=np.int32)
+    clusters[positions] = view.clusters
+    if (clusters < 0).any():
+        for start, block in source.chunks(chunk_size(source, memory_mb=config.cells.memory_mb)):
+            rows = slice(start, start + block.shape[0])
+            open_rows = clusters[rows] < 0
+            if open_rows.any():
+                clusters[rows] = np.where(open_rows, view.model.predict(block), clusters[rows])
+    return view, positions, clusters
+
+
+def _batches(
+    source: CellSource, positions: NDArray[np.intp], config: CohortConfig
+) -> NDArray[np.int32] | None:
+    if config.cells.batch is None:
+        return None
+    column = _named_column(source, config.cells.batch, "cells.batch", config)
+    codes = pd.factorize(column.astype(str))[0].astype(np.int32)
+    return np.asarray(codes[positions], dtype=np.int32)
+
+
+def _types(
+    source: CellSource,
+    symbols: tuple[str, ...],
+    finding: UnitFinding,
+    clusters: NDArray[np.int32] | None,
+    config: CohortConfig,
+) -> tuple[CellAnnotation | None, NDArray[np.int8], list[str]]:
+    """Return the type of each cell: as the file says, or by markers."""
+    settings, annotation = config.cells, None
+    if settings.cell_type is not None:
+        given = _named_column(source, settings.cell_type, "cells.cell_type", config)
+        names, unmapped = map_annotation([str(value) for value in given.fillna("unknown")])
+        types = np.array([CELL_TYPES.index(name) for name in names], dtype=np.int8)
+        notes = [f"cell types: obs['{settings.cell_type}'], in this project's vocabulary"]
+        if unmapped:
+            notes.append(f"cell types not understood, taken as unknown: {examples(unmapped)}")
+    else:
+        annotation = annotate_cells(
+            source,
+            symbols=symbols,
+            finding=finding,
+            clusters=clusters,
+            memory_mb=settings.memory_mb,
+        )
+        types, notes = annotation.types, list(annotation.notes)
+    if settings.malignant is not None:
+        said = _named_column(source, settings.malignant, "cells.malignant", config)
+        malignant = said.astype(str).str.lower().str.strip().isin(_MALIGNANT).to_numpy()
+        types = np.where(malignant, CELL_TYPES.index("malignant"), types).astype(np.int8)
+        notes.append(f"{int(malignant.sum()):,} cells malignant by obs['{settings.malignant}']")
+    return annotation, types, notes
+
+
+def _named_column(
+    source: CellSource, column: str, setting: str, config: CohortConfig
+) -> "pd.Series[str]":
+    if column not in source.obs_columns:
+        raise CohortError(
+            f"cohort '{config.name}' ({source.name}): obs has no column '{column}' ({setting}); "
+            f"its columns: {examples(source.obs_columns, most=20)}"
+        )
+    return source.obs([column])[column]

@@ -1,0 +1,1 @@
+"""Training on a single cohort: its patients are held out, in repeated nested folds."""
