@@ -68,7 +68,7 @@ def _choose(
     """
     z = np.stack([branch.standardised for branch in branches], axis=1)
     excess = np.stack([branch.excess for branch in branches], axis=1)
-    likely = _softmax(np.column_stack([z, np.full(z.shape[0], _NEITHER)]))[:, :-1]
+    likely = _probabilities(np.column_stack([z, np.full(z.shape[0], _NEITHER)]))[:, :-1]
     cells, best = np.arange(z.shape[0]), likely.argmax(axis=1)
     chance = likely[cells, best]
     enough = np.nan_to_num(excess[cells, best], nan=-np.inf) >= least_excess
@@ -121,10 +121,14 @@ def _comparable(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(z, nan=-np.inf)
 
 
-def _softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return probabilities of scores along the last axis; what is not measured has none."""
-    raised = np.exp(_comparable(z))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+def _probabilities(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities of standardised scores along the last axis, of each type a priori alike.
+
+    A score ``z > 0`` is ``exp(z**2 / 2)`` times as likely where it is real as where there is
+    nothing; what is not measured has no probability.
+    """
+    likelihood = np.exp(np.where(np.isfinite(z), np.maximum(z, 0.0) ** 2 / 2, -np.inf))
+    return np.asarray(likelihood / likelihood.sum(axis=-1, keepdims=True))
 
 
 @cache

@@ -18,6 +18,8 @@ __all__ = ["find_doublets"]
 _FEWEST_CELLS = 50
 _FEWEST_GENES_OF_CELL = 10
 """Genes that a cell needs to be looked at."""
+_MOST_EXACT = 4000
+"""Cells of a sample up to which neighbours are exact; approximate ones are faster beyond."""
 _BYTES_PER_COUNT = 150
 """Memory by stored count: the sample, twice as many simulated cells, their copies."""
 
@@ -87,7 +89,13 @@ def _scrublet(counts: Any, *, seed: int) -> tuple[NDArray[np.float32], NDArray[n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            sc.pp.scrublet(adata, n_prin_comps=components, random_state=seed, verbose=False)
+            sc.pp.scrublet(
+                adata,
+                n_prin_comps=components,
+                use_approx_neighbors=False if adata.n_obs <= _MOST_EXACT else None,
+                random_state=seed,
+                verbose=False,
+            )
         except ValueError:  # too few variable genes, or one value throughout
             return None
     if "predicted_doublet" not in adata.obs or adata.obs["predicted_doublet"].isna().any():

@@ -183,7 +183,7 @@ def _columns(
             skipped.append(f"{word} share: values are {finding.meaning}, not counts or TPM")
         elif columns[key].size < fewest[key]:
             skipped.append(
-                f"{word} share: {columns[key].size} such genes are in the file, "
+                f"{word} share: {columns[key].size} such genes are named in the file, "
                 f"{fewest[key]} are needed"
             )
         else:
@@ -240,7 +240,9 @@ def _ambient(
     for name, (_, home) in _AMBIENT.items():
         at_home = [CELL_TYPES.index(kind) for kind in (*home, "unknown")]
         outside = ~np.isin(types, at_home)
-        if columns[name].size and outside.any():
+        if not columns[name].size:
+            said.append(f"no {name} gene is named in the file")
+        elif outside.any():
             share = carrying[name][outside].mean()
             said.append(
                 f"{share:.1%} of {int(outside.sum()):,} cells outside "
@@ -298,4 +300,4 @@ def _limits(values: NDArray[np.float64], metric: str) -> tuple[float, float]:
     reach = _MADS[metric] * float(np.median(np.abs(scaled - middle)))
     if share:
         return float("nan"), max(middle + reach, _MITO_FLOOR)
-    return float(np.expm1(middle - reach)), float(np.expm1(middle + reach))
+    return max(float(np.expm1(middle - reach)), 0.0), float(np.expm1(middle + reach))

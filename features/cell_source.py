@@ -294,6 +294,7 @@ def _check(source: CellSource, obs: CellTable) -> None:
     catalogue = default_catalogue()
     if (
         source.n_cells <= _MOST_TO_TURN
+        and set(catalogue.gene_symbols).isdisjoint(source.genes)  # mostly answers at once
         and not count_genes(source.genes, catalogue=catalogue, numbers=True)
         and count_genes([str(name) for name in source.cell_ids()], catalogue=catalogue)
     ):

@@ -1,5 +1,6 @@
 """Rows of a matrix and columns of a table, in memory or on disk, read only where asked for."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -179,7 +180,9 @@ def stored_table(group: Any) -> CellTable:
     """Return a stored table by columns, or read whole where an old layout needs it."""
     if group.attrs.get("encoding-version") == _COLUMNWISE:
         return StoredTable(group)
-    whole = ad.io.read_elem(group)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ad.OldFormatWarning)
+        whole = ad.io.read_elem(group)
     if isinstance(whole, np.ndarray):  # a compound array, whose first field is the id
         return FrameTable(pd.DataFrame.from_records(whole, index=whole.dtype.names[0]))
     return FrameTable(whole)

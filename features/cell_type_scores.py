@@ -24,7 +24,7 @@ __all__ = ["GeneScale", "TypeMarkers", "TypeScores", "learn_scale", "type_scores
 
 _ENOUGH_SHARE, _ENOUGH_GENES = 0.5, 3
 """A signature counts as measured with this share of its genes, or this many of them."""
-_SPREAD = 0.15
+_SPREAD = 0.1
 """Standard deviation of mean evidence between cells of one type, beyond that of few genes."""
 _SMALLEST_VARIANCE = 0.02
 """Variance of evidence in a cell in which hardly a marker gene is found."""
@@ -224,7 +224,7 @@ def type_scores(log_values: Any, symbols: Sequence[str]) -> TypeScores:
     the mean over the genes of its best signature, less the mean over the genes against it (as
     ScType's negative markers, 10.1038/s41467-022-28803-w), less the mean over the marker genes of
     all other lineages, which is what dropout, depth and ambient RNA leave everywhere in this cell.
-    It is divided by its standard error ``sqrt(v / n + 0.15**2)``, with ``v`` the variance of the
+    It is divided by its standard error ``sqrt(v / n + 0.1**2)``, with ``v`` the variance of the
     evidence over all marker genes of the cell and ``n`` the genes of the signature. No gene is
     scaled over cells, so that a file of one cell type is told as well as one of many.
     """

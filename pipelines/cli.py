@@ -91,9 +91,14 @@ def score(
     force: Annotated[
         bool, typer.Option("--force", help="Score a cohort with too few genes; it gets no calls.")
     ] = False,
+    cells: Annotated[
+        bool,
+        typer.Option(help="Of single cells: write cells.parquet and a copy of the file with them."),
+    ] = True,
 ) -> None:
-    """Score a cohort: predictions, attributions and a report."""
+    """Score a cohort: predictions, attributions and a report; single cells as bulk."""
     with user_errors():
+        from pipelines.cells.outputs import write_cells
         from pipelines.files import require_folder
         from pipelines.report import write_scored
         from pipelines.score import score_cohort
@@ -111,6 +116,7 @@ def score(
             force=force,
         )
         write_scored(scored, loaded, output)
+        written = write_cells(scored, loaded, output) if cells else []
     for note in (*loaded.notes, *scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts()
@@ -125,6 +131,8 @@ def score(
     tables = ("predictions.csv", "attributions.parquet", "mechanisms.csv", "genes.parquet")
     for name in (*tables, "gene_report.csv", "drift.csv", "shift.csv", "report.html", "patients"):
         say(f"  {output / name}")
+    for path in written:
+        say(f"  {path}")
 
 
 app.command()(evaluate)
@@ -222,7 +230,8 @@ def check(
         if genes is not None:
             write_table(report.features.reset_index(), genes)
     labels = adata.obs["resistant"]
-    OUT.print(f"cohort '{cohort.name}': {adata.n_obs} samples × {adata.n_vars} genes")
+    made_of = "" if cohort.cells is None else f", of {len(cohort.cells.samples):,} single cells"
+    OUT.print(f"cohort '{cohort.name}': {adata.n_obs} samples × {adata.n_vars} genes{made_of}")
     OUT.print(
         f"labels: {int((labels == 1).sum())} resistant, {int((labels == 0).sum())} responsive, "
         f"{int(labels.isna().sum())} without"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.errors import ConfigError
+from pipelines.cells.outputs import draw_cells
 from pipelines.files import write_table, write_text
 from pipelines.reports.build import build_report
 from pipelines.reports.data import ReportData
@@ -26,8 +27,9 @@ _MOST_LETTERS = 40
 
 def write_scored(scored: ScoredCohort, loaded: LoadedModel, folder: Path) -> None:
     """Write everything of a scored cohort: tables, what its report is made of, and its pages."""
+    pictures = draw_cells(scored, loaded.model)
     scored.write(folder)
-    data = build_report(scored, loaded)
+    data = build_report(scored, loaded, pictures=pictures)
     data.write(folder)
     table = driver_table(data)
     for suffix in ("parquet", "csv"):

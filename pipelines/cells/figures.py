@@ -82,12 +82,7 @@ def cell_figures(
 
 def _measured(prepared: PreparedCells, wanted: Sequence[str]) -> list[str]:
     """Return the markers that the cells have, those shown first in front."""
-    summary = prepared.summary
-    known = {
-        marker
-        for place, marker in enumerate(summary.marker_ids)
-        if summary.score_cells[:, :, place].any()
-    }
+    known = set(prepared.measured_markers)
     order = dict.fromkeys([*_SHOWN_FIRST, *wanted])
     return [name for name in order if name in known and name in set(wanted)]
 

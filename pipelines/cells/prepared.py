@@ -79,6 +79,12 @@ class PreparedCells:
         return np.asarray(CELL_TYPES, dtype=object)[self.types]
 
     @property
+    def measured_markers(self) -> list[str]:
+        """Markers that any cell has a score of."""
+        scored = self.summary.score_cells.any(axis=(0, 1))
+        return [name for name, any_ in zip(self.summary.marker_ids, scored, strict=True) if any_]
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Cell types that the file's genes can tell, or that its annotation has."""
         if self.annotation is not None:

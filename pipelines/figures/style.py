@@ -32,6 +32,7 @@ __all__ = [
     "new_figure",
     "no_grid",
     "one_line",
+    "png_bytes",
     "png_text",
     "readable",
     "reference_line",
@@ -215,8 +216,14 @@ def one_line(text: object, *, most: int = _LONGEST) -> str:
     return joined if len(joined) <= most else joined[: most - 1].rstrip() + "…"
 
 
-def png_text(figure: Figure) -> str:
-    """Return a figure as PNG in base64, to stand inside a page."""
+def png_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def png_text(image: Figure | bytes) -> str:
+    """Return a figure, or a PNG, in base64, to stand inside a page."""
+    data = image if isinstance(image, bytes) else png_bytes(image)
+    return base64.b64encode(data).decode("ascii")

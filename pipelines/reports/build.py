@@ -49,6 +49,7 @@ def build_report(
     *,
     kind: Literal["scored", "held_out"] = "scored",
     reference: GeneReference | None = None,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> ReportData:
     """Return everything that the report of a scored cohort is made of.
 
@@ -62,6 +63,8 @@ def build_report(
         ``held_out``: a training predicted the cohort by models that had not seen it.
     reference
         What the genes are held against; by default the model's training samples.
+    pictures
+        Name → PNG of the single cells that the samples were made from.
     """
     facts = _facts(scored, loaded, kind=kind, reference=reference or loaded.model.training.genes)
     return ReportData(
@@ -71,6 +74,7 @@ def build_report(
         scored.standardised_table(),
         _sample_table(scored),
         scored.gene_table().round(_DECIMALS),
+        pictures or {},
     )
 
 
@@ -132,9 +136,8 @@ def _model_facts(
     right = facts.get("held_out_calls", {}).get(standardisation, {})
     if rate_of != "training":  # a recalibration makes prediction sets of its own
         right = {}
-    cohorts = [
-        name for name in facts["training_cohorts"] if kind == "scored" or name != scored.cohort.name
-    ]
+    own = scored.cohort.name if kind == "held_out" and facts.get("scheme") != "nested" else None
+    cohorts = [name for name in facts["training_cohorts"] if name != own]
     return ModelFacts(
         uri=loaded.uri,
         version=loaded.version,
@@ -143,6 +146,7 @@ def _model_facts(
         base_rate_of=rate_of,
         coverage=model.arm(standardisation).sets.coverage,
         shift_limits=dict(model.training.shift.limits_) if kind == "scored" else {},
+        held_out_of="patients" if facts.get("scheme") == "nested" else "cohorts",
         held_out=facts["held_out"][standardisation],
         calibration={name: _figure(values) for name, values in calibration.items()},
         calls={call: CallFigure(**found) for call, found in right.items()},

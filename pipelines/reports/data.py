@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from features.errors import ConfigError, examples
 from models.explanation import NOT_MEASURED, Attributions
 from models.shift import COMPONENTS
-from pipelines.files import write_table, write_text
+from pipelines.files import replaced_when_done, write_table, write_text
 from pipelines.ingest import file_hash
 from pipelines.reports.facts import REPORT_FORMAT, ReportFacts
 from pipelines.scoring.scored_cohort import PREDICTION_COLUMNS
@@ -22,6 +22,7 @@ __all__ = ["SAMPLE_COLUMNS", "TABLES", "ReportData", "find_report", "read_report
 
 _FACTS_FILE = "report.json"
 _PREFIX = "mechanism."
+_PICTURES = "cells"
 TABLES = ("predictions", "attributions", "features", "samples", "genes")
 """Parquet files that a report is made of, a row per sample, beside ``report.json``."""
 SAMPLE_COLUMNS = ("sample_id", "cancer_type", "drug", "timepoint", "resistant")
@@ -47,6 +48,8 @@ class ReportData:
         :data:`SAMPLE_COLUMNS`, ``reason`` and the components of the shift score.
     genes
         ``sample_id`` and a column per gene: rank within the sample as a fraction, or z-score.
+    pictures
+        Name → PNG of the single cells that the samples were made from; empty of bulk.
     """
 
     facts: ReportFacts
@@ -55,6 +58,7 @@ class ReportData:
     features: pd.DataFrame = field(repr=False)
     samples: pd.DataFrame = field(repr=False)
     genes: pd.DataFrame = field(repr=False)
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @cached_property
     def attributed(self) -> Attributions:
@@ -71,12 +75,17 @@ class ReportData:
         return table[own].rename(columns=lambda name: str(name).removeprefix(_PREFIX))
 
     def write(self, folder: Path) -> None:
-        """Write the tables, then ``report.json`` with their hashes."""
+        """Write the tables and pictures, then ``report.json`` with their hashes."""
         hashes = {}
         for name in TABLES:
             path = folder / f"{name}.parquet"
             write_table(getattr(self, name), path)
             hashes[path.name] = file_hash(path)
+        for name, image in self.pictures.items():
+            path = folder / _PICTURES / f"{name}.png"
+            with replaced_when_done(path) as temporary:
+                temporary.write_bytes(image)
+            hashes[f"{_PICTURES}/{path.name}"] = file_hash(path)
         facts = self.facts.with_tables(hashes).to_json()
         text = json.dumps(facts, ensure_ascii=False, indent=1, allow_nan=False)
         write_text(text + "\n", folder / _FACTS_FILE)
@@ -102,7 +111,7 @@ def read_report(folder: Path) -> ReportData:
     """
     facts = _read_facts(folder)
     tables = {name: _read_table(folder / f"{name}.parquet", facts.tables) for name in TABLES}
-    data = ReportData(facts, **tables)
+    data = ReportData(facts, **tables, pictures=_read_pictures(folder, facts.tables))
     _check(data, folder)
     return data
 
@@ -137,6 +146,21 @@ def _read_table(path: Path, hashes: Mapping[str, str]) -> pd.DataFrame:
         return pd.read_parquet(path)
     except OSError as error:
         raise _damaged(path, f"it cannot be read ({error})") from error
+
+
+def _read_pictures(folder: Path, hashes: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the pictures that a report was written with."""
+    found = {}
+    for name in hashes:
+        if name.startswith(f"{_PICTURES}/"):
+            path = folder / name
+            try:
+                if file_hash(path) != hashes[name]:
+                    raise _damaged(path, f"it is not the file that {_FACTS_FILE} was written with")
+                found[path.stem] = path.read_bytes()
+            except OSError as error:
+                raise _damaged(path, f"it cannot be read ({error})") from error
+    return found
 
 
 def _check(data: ReportData, folder: Path) -> None:

@@ -117,6 +117,8 @@ class ModelFacts(_Facts):
     shift_limits: Mapping[str, float]
     """Component of the shift score → the value from which a sample is out of scope; none of
     cohorts held out, whose limits are those of their folds."""
+    held_out_of: str = "cohorts"
+    """What its figures held out: ``cohorts``, or the ``patients`` of its one training cohort."""
     held_out: Mapping[str, Mapping[str, str]]
     """Predictor → metric → value with interval, in cohorts held out."""
     calibration: Mapping[str, CalibrationFigure]

@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from pipelines.figures.style import png_text
 from pipelines.reports.data import ReportData
 from pipelines.reports.figures import draw_report
 from pipelines.reports.gene_strips import GeneStrip, gene_strips
@@ -91,6 +92,7 @@ class ReportPages:
             held_out_auroc=facts.model.held_out.get("model", {}).get("auroc", "not stored"),
             out_of_scope=_reasons_out_of_scope(data.predictions),
             figures=self._figures,
+            pictures={name: png_text(image) for name, image in data.pictures.items()},
         )
 
     def patient(self, patient: PatientView) -> str:

@@ -90,7 +90,7 @@ def calibration_words(facts: ReportFacts) -> str:
             f"{name} {found['brier']}" for name, found in model.held_out.items() if "brier" in found
         ]
         told = f"Brier score: {', '.join(figures)}" if figures else "no figure is stored"
-        return f"Do such probabilities hold? In cohorts held out{before}: {told}."
+        return f"Do such probabilities hold? In {facts.model.held_out_of} held out{before}: {told}."
     if skill.low > 0:
         verdict = "told more than the base rate alone"
     elif skill.high < 0:
@@ -98,8 +98,8 @@ def calibration_words(facts: ReportFacts) -> str:
     else:
         verdict = "could not be shown to tell more than the base rate alone"
     text = (
-        f"Do such probabilities hold? In cohorts held out{before} they {verdict} (Brier skill "
-        f"{_signed(skill.value)}, {_signed(skill.low)} to {_signed(skill.high)})"
+        f"Do such probabilities hold? In {facts.model.held_out_of} held out{before} they {verdict} "
+        f"(Brier skill {_signed(skill.value)}, {_signed(skill.low)} to {_signed(skill.high)})"
     )
     ece, floor = model.calibration.get("ece"), model.calibration.get("ece_floor")
     if ece is not None and ece.value is not None:
@@ -123,10 +123,10 @@ def call_words(call: str, model: ModelFacts) -> str:
     if found is None:
         return ""
     if found.share is None or found.low is None or found.high is None:
-        return f"In held-out cohorts no labelled sample was called {call}"
+        return f"In held-out {model.held_out_of} no labelled sample was called {call}"
     return (
-        f"In held-out cohorts {found.share:.0%} ({found.low:.0%} to {found.high:.0%}) of the "
-        f"{found.n} samples called {call} were"
+        f"In held-out {model.held_out_of} {found.share:.0%} "
+        f"({found.low:.0%} to {found.high:.0%}) of the {found.n} samples called {call} were"
     )
 
 

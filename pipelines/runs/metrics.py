@@ -119,8 +119,8 @@ def held_out_metrics(validation: Validation, *, cohort: str) -> dict[str, float]
     coverage = tables["coverage"]
     for row in coverage[coverage["cohort"] == cohort].to_dict("records"):
         metrics[f"{prefix}.coverage.{row['label']}"] = float(row["coverage"])
-    found = validation.main.predictions
-    part = found[(found["cohort"] == cohort) & found["resistant"].notna()]
+    predicted = validation.main.predictions
+    part = predicted[(predicted["cohort"] == cohort) & predicted["resistant"].notna()]
     metrics[f"{prefix}.n"] = float(part["score"].notna().sum())
     return _finite(metrics)
 

@@ -24,6 +24,16 @@ __all__ = ["CellFindings", "cell_table", "learn_cells", "predict_by_bulk_model"]
 
 _LOG = logging.getLogger(__name__)
 _MAX_CELLS = 300
+# Cells of a patient share much that is not resistance: leaves hold cells of several lesions.
+_SETTINGS: Mapping[str, int | float] = {
+    "n_estimators": 100,
+    "num_leaves": 5,
+    "learning_rate": 0.05,
+    "colsample_bytree": 0.3,
+    "min_child_samples": 100,
+    "reg_lambda": 10.0,
+    "n_seeds": 1,
+}
 _EXPLAINED = 20
 _DESCRIPTIVE = ("sample", "type", "total_counts", "n_genes")
 _BY_SAMPLE = "n_cells"
@@ -74,10 +84,12 @@ def learn_cells(
     """
     table = cell_table(prepared, catalogue=dataset.catalogue, setting=config.setting)
     lesions = plan.samples.set_index("sample_id")
-    settings = config.classifier.model_dump()
-    held = {name: sign for name, sign in signs.items() if settings["monotone"]}
-    del settings["monotone"]
-    common = {"settings": settings, "signs": held, "max_cells": _MAX_CELLS, "seed": config.seed}
+    common = {
+        "settings": _SETTINGS,
+        "signs": signs if config.classifier.monotone else None,
+        "max_cells": _MAX_CELLS,
+        "seed": config.seed,
+    }
     found = predict_cells_out_of_fold(
         table,
         lesions,

@@ -86,7 +86,7 @@ def _headline(comparison: pd.DataFrame) -> list[dict[str, Any]]:
     chosen = comparison[comparison["cohort"].isin(["mean", "pooled"])]
     rows = []
     for (arm, predictor), part in chosen.groupby(["standardisation", "predictor"], sort=False):
-        own = {row["metric"]: interval(row) for row in part.to_dict("records")}
+        own = {row["metric"]: interval(row) for row in _records(part)}
         if "auroc" in own:
             figures = {metric: own.get(metric, "–") for metric in _METRICS}
             rows.append({"arm": arm, "predictor": predictor_name(str(predictor)), **figures})
@@ -96,7 +96,7 @@ def _headline(comparison: pd.DataFrame) -> list[dict[str, Any]]:
 def _timepoints(record: RunRecord, suffix: str) -> list[dict[str, Any]]:
     table = record.table(f"timepoints{suffix}")
     rows = []
-    for row in table.to_dict("records"):
+    for row in _records(table):
         prefix = str(row["prefix"])
         name = prefix.split(".")[1] if prefix.startswith("baseline.") else "model"
         rows.append({**row, "predictor": predictor_name(name), "auroc": interval(row)})
@@ -108,12 +108,16 @@ def _biology(record: RunRecord, suffix: str) -> list[dict[str, Any]]:
     table = record.table(f"biology{suffix}")
     if table.empty:
         return []
-    found = table.set_index("feature")
+    found = {str(row["feature"]): row for row in _records(table)}
     return [
-        {"feature": name, "reported": reported, **found.loc[name].to_dict()}
+        {**found[name], "reported": reported}
         for name, reported in _BIOLOGY.items()
-        if name in found.index and pd.notna(found.loc[name, "auroc"])
+        if name in found and pd.notna(found[name]["auroc"])
     ]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _chosen(record: RunRecord, suffix: str) -> str:

@@ -69,6 +69,7 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
         record = RunRecord(folder, tags, metrics)
         card = single_card(record, trained)
         log_text(card, "model_card.md")
+        short = short_card(record, trained)
         note = run_note(record, trained, experiment=opened.experiment_id, run=opened.run_id)
     datasets = training_datasets(trained.dataset, [trained.cohort])
     mlflow.set_tags({**tags, "mlflow.note.content": shortened(note, most=_LONGEST_NOTE)})
@@ -76,7 +77,7 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
     log_datasets(datasets, context="training")
     version, model_id = "", ""
     if trained.model is not None:
-        shared, short = version_tags(tags), short_card(record, trained)
+        shared = version_tags(tags)
         model_id = log_model(
             trained.model,
             name=name,
@@ -192,10 +193,10 @@ def biology_table(signs: pd.DataFrame, attributions: Attributions | None) -> pd.
         return table
     values, seen = attributions.values, attributions.features
     directions, sizes = {}, {}
-    for name in values:
-        both = seen[name].notna() & values[name].notna()
-        varies = both.any() and values.loc[both, name].std() > 0 and seen.loc[both, name].std() > 0
-        found = stats.spearmanr(seen.loc[both, name], values.loc[both, name]) if varies else None
+    for name in map(str, values):
+        pairs = pd.DataFrame({"seen": seen[name], "shap": values[name]}).dropna()
+        varies = len(pairs) > 1 and bool((pairs.std() > 0).all())
+        found = stats.spearmanr(pairs["seen"], pairs["shap"]) if varies else None
         directions[name] = np.nan if found is None else float(found.statistic)
         sizes[name] = float(values[name].abs().mean())
     return table.assign(

@@ -76,6 +76,7 @@ def final_model(
         facts={
             **facts,
             "training_cohorts": names,
+            "scheme": next(iter(trained.values())).validation.scheme,
             "held_out": figures,
             "calibration": calibration,
             "held_out_calls": calls,

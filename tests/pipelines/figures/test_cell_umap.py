@@ -1,4 +1,4 @@
-"""The maps of cells: each cell in each panel, names that can be read, what is not known left out."""
+"""Maps of cells: each cell in each panel, names one can read, what is not known left out."""
 
 import matplotlib.pyplot as plt
 import numpy as np
