@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.cell_calls import CellCalls, call_cells
-from features.cell_expression import has_linear_scale, log_block
+from features.cell_expression import has_linear_scale, log_columns
 from features.cell_smoothing import smooth
 from features.cell_source import CellSource, chunk_size
 from features.cell_type_scores import GeneScale, TypeMarkers, learn_scale
@@ -140,7 +140,8 @@ def _call_all(
     )
     average = not has_linear_scale(finding)
     for start, block in source.chunks(rows):
-        values = markers.values(log_block(block, finding), average=average)
+        chosen = log_columns(block, finding, columns=markers.columns)
+        values = markers.values(chosen, average=average)
         found = call_cells(
             markers.score(scale.evidence(values)), least_excess=_LEAST_EXCESS[scale.kind]
         )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 
-from features.cell_expression import log_block
+from features.cell_expression import log_columns
 from features.cell_source import CellSource, chunk_size
 from features.errors import CohortError
 from features.units import UnitFinding
@@ -44,7 +44,7 @@ class ClusterModel:
 
     def components(self, block: Any) -> NDArray[np.float64]:
         """Return the principal components of cells (n_cells, n_components)."""
-        values = log_block(block, self.finding)[:, self.columns]
+        values = log_columns(block, self.finding, columns=self.columns)
         components: NDArray[np.float64] = np.asarray(values @ self.loadings) - self.offset
         return components
 

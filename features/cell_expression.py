@@ -15,6 +15,7 @@ __all__ = [
     "keeps_zeros",
     "linear_block",
     "log_block",
+    "log_columns",
     "row_sums",
 ]
 
@@ -70,9 +71,21 @@ def log_block(block: Any, finding: UnitFinding) -> Any:
     A unit without a linear scale comes as it is; a cell without counts is 0 throughout.
     """
     linear = linear_block(block, finding)
-    if not has_linear_scale(finding):
-        return linear
-    totals = row_sums(linear)
+    return _log(linear, row_sums(linear)) if has_linear_scale(finding) else linear
+
+
+def log_columns(block: Any, finding: UnitFinding, *, columns: NDArray[np.intp]) -> Any:
+    """Return columns of :func:`log_block`, the others only counted: (n_cells, n_columns)."""
+    if finding.unit in ("counts", "tpm"):
+        totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+        if not np.isnan(totals).any():
+            return _log(linear_block(block[:, columns], finding), totals)
+    elif not has_linear_scale(finding):
+        return linear_block(block[:, columns], finding)
+    return log_block(block, finding)[:, columns]
+
+
+def _log(linear: Any, totals: NDArray[np.float64]) -> Any:
     factors = np.divide(COUNTS_PER, totals, out=np.zeros_like(totals), where=totals > 0)
     if is_sparse(linear):
         linear.data *= np.repeat(factors, np.diff(linear.indptr))

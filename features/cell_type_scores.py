@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cell_expression import has_linear_scale, is_sparse, log_block
+from features.cell_expression import has_linear_scale, is_sparse, log_columns
 from features.cell_source import CellSource
 from features.cell_types import (
     CELL_TYPES,
@@ -124,12 +124,12 @@ class TypeMarkers:
         return tuple(k.id for k in cell_types() if k.signatures and k.id not in self.measured)
 
     def values(self, block: Any, *, average: bool) -> NDArray[np.float64]:
-        """Return a block's marker genes (n_cells, n_markers), columns of one gene added up.
+        """Return the marker genes (n_cells, n_markers) of their columns, those of a gene added up.
 
-        ``average`` takes their mean instead, for values that cannot be added.
+        ``block`` is (n_cells, n_columns), the file's at ``columns``; ``average`` takes the mean
+        instead, for values that cannot be added.
         """
-        chosen = block[:, self.columns]
-        summed = chosen @ self._gather
+        summed = block @ self._gather
         dense = summed.toarray() if is_sparse(summed) else np.asarray(summed)
         return dense / self._copies if average else dense
 
@@ -194,7 +194,8 @@ def learn_scale(
     sums, squares, above, present = (np.zeros(n_markers) for _ in range(4))
     lowest = np.inf
     for _, block in source.chunks(rows):
-        values = markers.values(log_block(block, finding), average=True)
+        chosen = log_columns(block, finding, columns=markers.columns)
+        values = markers.values(chosen, average=True)
         lowest = min(lowest, float(values.min(initial=np.inf)))
         sums += values.sum(axis=0)
         squares += (values**2).sum(axis=0)
@@ -231,4 +232,5 @@ def type_scores(log_values: Any, symbols: Sequence[str]) -> TypeScores:
     markers = TypeMarkers(symbols)
     ones = np.ones(len(markers.genes))
     scale = GeneScale("per_10k", ones, ones)
-    return markers.score(scale.evidence(markers.values(log_values, average=False)))
+    values = markers.values(log_values[:, markers.columns], average=False)
+    return markers.score(scale.evidence(values))

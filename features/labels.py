@@ -20,7 +20,18 @@ __all__ = [
 
 StableDisease = Literal["resistant", "responsive", "exclude", "pfs6"]
 
-_RESPONSIVE = ("CR", "PR", "R", "CRPR", "CR/PR", "RESPONDER", "YES", "DCB", "RESPONSIVE")
+_RESPONSIVE = (
+    "CR",
+    "PR",
+    "R",
+    "CRPR",
+    "CR/PR",
+    "RESPONDER",
+    "YES",
+    "DCB",
+    "RESPONSIVE",
+    "SENSITIVE",
+)
 _RESISTANT = ("PD", "NR", "N", "SD/PD", "NON-RESPONDER", "NONRESPONDER", "NO", "NDB", "RESISTANT")
 _STABLE = ("SD",)
 _MISSING = ("", "NA", "N/A", "NAN", "NE", "UNK", "UNKNOWN", "NOT EVALUABLE", "-", ".")

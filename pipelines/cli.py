@@ -314,7 +314,7 @@ def _print_training(result: "TrainingResult") -> None:
 
     what = HELD_OUT_WORDS[main_scheme(result.comparison["scheme"])]
     table = Table(
-        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title=f"{what} held out"
+        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title=what
     )
     table.caption = "left: cohort-relative, right: reference-relative; prior: the share alone"
     for row in headline_rows(result.comparison):

@@ -80,7 +80,9 @@ def validate_single(
     further: Mapping[str, pd.DataFrame],
     progress: Progress = lambda stage: None,
 ) -> tuple[Validation, OutOfFold]:
-    """Return the validation of one standardisation, and that of the model without signs.
+    """Return the validation of one standardisation, and the first repeat of it without signs.
+
+    Where no candidate holds a sign, the second is the same.
 
     The figures ``nested`` are means over the repeats; tables (calibration, coverage, subgroups)
     and reasons are of the first repeat, each sample once.
@@ -99,21 +101,26 @@ def validate_single(
     learner = make_single_learner(
         dataset, config=config, standardisation=standardisation, signs=signs
     )
+    held = any(signs.values()) and any(candidate.signs for candidate in tuner.candidates)
     splits = plan.schemes["nested"]
 
     def told(what: str) -> Progress:
         return lambda stage: progress(f"{standardisation}-relative, {what}: {stage}")
 
     main, nested = _predict(learner, splits, tuner=tuner, scheme="nested", progress=told("nested"))
-    free = make_single_learner(dataset, config=config, standardisation=standardisation, signs={})
-    # Trials of other signs must not be taken for those of these.
-    forgetful = replace(tuner, storage=None)
-    unsigned, unsigned_all = _predict(
-        free, splits, tuner=forgetful, scheme="unsigned", progress=told("without signs")
-    )
+    free, free_nested = main, nested
+    if held:
+        # Trials of other signs must not be taken for those of these.
+        free, free_nested = _predict(
+            make_single_learner(dataset, config=config, standardisation=standardisation, signs={}),
+            splits,
+            tuner=replace(tuner, storage=None),
+            scheme=UNSIGNED,
+            progress=told("without signs"),
+        )
     progress(f"{standardisation}-relative: peers")
     peers = {
-        UNSIGNED: unsigned_all.predictions,
+        **({UNSIGNED: free_nested.predictions} if held else {}),
         **naive_peers(dataset, plan, config=config, standardisation=standardisation),
         **further,
     }
@@ -146,7 +153,7 @@ def validate_single(
         tables=tables,
         scheme="nested",
     )
-    return validation, unsigned
+    return validation, free
 
 
 def _predict(

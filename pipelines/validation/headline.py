@@ -12,8 +12,11 @@ __all__ = ["HELD_OUT_WORDS", "compare", "headline_rows", "main_scheme", "verdict
 
 _RANKING = ("auroc", "auprc")
 _SCHEMES = ("loco", "nested", "tumour_type")
-HELD_OUT_WORDS: Mapping[str, str] = {"loco": "Cohorts", "nested": "Patients of one cohort"}
-"""Scheme → what its figures hold out."""
+HELD_OUT_WORDS: Mapping[str, str] = {
+    "loco": "Cohorts held out",
+    "nested": "Held out within one cohort",
+}
+"""Scheme → what its figures are of."""
 
 
 def compare(validations: Mapping[Standardisation, Validation]) -> pd.DataFrame:
@@ -69,7 +72,7 @@ def verdict(comparison: pd.DataFrame) -> str:
     brier = chosen[chosen["metric"] == "brier"].set_index("predictor")["value"].astype(float)
     best = str(auroc.drop("model").idxmax())
     return (
-        f"{HELD_OUT_WORDS[scheme]} held out, cohort-relative: the model's AUROC is "
+        f"{HELD_OUT_WORDS[scheme]}, cohort-relative: the model's AUROC is "
         f"{auroc['model']:.3f}, that of the best peer {auroc[best]:.3f} ({predictor_name(best)}); "
         f"its Brier score is {brier['model']:.3f}, that of the class prior {brier['prior']:.3f}."
     )
