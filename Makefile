@@ -54,3 +54,4 @@ bench: environment  ## Measure speed against reading the files, scanpy and nativ
 	$(RUN) python -m benchmarks.scale
 	$(RUN) python -m benchmarks.features
 	$(RUN) python -m benchmarks.explain
+	$(RUN) python -m benchmarks.cells 200000 1000000

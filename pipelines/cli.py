@@ -151,7 +151,7 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Of a run: Markdown page, its figures go into images/validation beside it "
+            help="Of a run: Markdown page, its figures go into images/NAME beside it "
             "(docs/validation.md). Of a folder: where report.html and patients/ go (that folder)."
         ),
     ] = None,
@@ -192,7 +192,7 @@ def _write_validation(run: str, output: Path) -> None:
     written = write_validation_page(read_run(run), output)
     say(
         f"validation of run {run}: {output} and {len(written) - 1} figures in "
-        f"{output.parent / 'images' / 'validation'}"
+        f"{output.parent / 'images' / output.stem}"
     )
 
 

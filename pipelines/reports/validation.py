@@ -17,6 +17,7 @@ from pipelines.figures.names import predictor_name
 from pipelines.files import replaced_when_done, write_text
 from pipelines.reports.templates import page_environment
 from pipelines.validation.criteria import judge
+from pipelines.validation.headline import main_scheme
 
 __all__ = ["RunRecord", "read_run", "validation_page", "write_validation_page"]
 
@@ -54,6 +55,12 @@ class RunRecord:
         for pattern in ("beeswarm*", "mechanisms*", "dependence*", "heatmap*"):
             files += self.folder.glob(f"shap/{pattern}.png")
         return {file.stem: file for file in sorted(files)}
+
+    @cached_property
+    def all_figures(self) -> Mapping[str, Path]:
+        """The same, with those of single cells and of models without signs."""
+        files = [*self.folder.glob("cells/*.png"), *self.folder.glob("shap/unsigned_*.png")]
+        return {**self.figures, **{file.stem: file for file in sorted(files)}}
 
     @cached_property
     def agreement(self) -> Mapping[str, Mapping[str, Any]]:
@@ -98,6 +105,9 @@ def read_run(run: str) -> RunRecord:
 def _run_of_model(uri: str) -> str:
     name, _, version = uri.removeprefix("models:/").partition("/")
     client = mlflow.MlflowClient()
+    if version == "latest":
+        found = client.search_model_versions(f"name = '{name}'")
+        version = str(max((int(one.version) for one in found), default=0))
     if version:
         return str(client.get_model_version(name, version).run_id)
     name, _, alias = name.partition("@")
@@ -105,22 +115,43 @@ def _run_of_model(uri: str) -> str:
 
 
 def write_validation_page(record: RunRecord, path: Path) -> list[Path]:
-    """Write the page and its figures (``images/validation`` beside it); return the files."""
-    images = path.parent / "images" / "validation"
+    """Write the page and its figures (``images/<its name>`` beside it); return the files.
+
+    Of a run on a single cohort the page is its model card, with the figures.
+    """
+    images = path.parent / "images" / path.stem
+    single = main_scheme(record.metrics) == "nested"
+    figures = record.all_figures if single else record.figures
     written = []
-    for figure in record.figures.values():
+    for figure in figures.values():
         with replaced_when_done(images / figure.name) as temporary:
             temporary.write_bytes(figure.read_bytes())
         written.append(images / figure.name)
-    write_text(validation_page(record), path)
+    folder = f"images/{path.stem}"
+    text = single_page(record, images=folder) if single else validation_page(record, images=folder)
+    write_text(text, path)
     return [path, *written]
 
 
-def validation_page(record: RunRecord) -> str:
-    """Return the page in Markdown; the same run gives the same bytes."""
+def single_page(record: RunRecord, *, images: str) -> str:
+    """Return the model card of a run on a single cohort, and its figures, in Markdown."""
+    card = (record.folder / "model_card.md").read_text(encoding="utf-8")
+    listed = [
+        f"![{name.replace('_', ' ')}]({images}/{file.name})"
+        for name, file in record.all_figures.items()
+    ]
+    return "\n\n".join([card.rstrip(), "## Figures", *listed]) + "\n"
+
+
+def validation_page(record: RunRecord, *, images: str = "images/validation") -> str:
+    """Return the page in Markdown; the same run gives the same bytes.
+
+    ``images`` is the folder that its links to figures start with.
+    """
     environment = page_environment(html=False)
     text = environment.get_template("validation.md.j2").render(
         record=record,
+        images=images,
         config=record.config,
         metrics=record.metrics,
         tags=record.tags,

@@ -1,0 +1,152 @@
+"""Small cohorts of single cells with known truth: who is what, what was planted, and where."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from features.catalogue import default_catalogue
+from features.cell_types import cell_types
+
+__all__ = ["DEPTH", "PLANTED", "MadeCells", "make_cells", "to_cohort_file"]
+
+DEPTH = 3_000.0
+"""Expected counts of a cell."""
+PLANTED = ("PDCD1", "HAVCR2", "LAG3", "TIGIT", "ENTPD1", "LAYN", "TOX")
+"""Genes of exhaustion that are raised in CD8 T cells of resistant lesions."""
+_LINEAGES: Mapping[str, tuple[str, ...]] = {
+    "melanocytic": ("melanocytic",),
+    "cd8_t": ("t_cell", "cd8_t"),
+    "cd4_t": ("t_cell", "cd4_t"),
+    "b": ("b",),
+    "macrophage": ("myeloid", "macrophage"),
+}
+"""Cell type → types whose markers it expresses."""
+_SHARES = {"melanocytic": 0.25, "cd8_t": 0.3, "cd4_t": 0.15, "b": 0.1, "macrophage": 0.2}
+_MORE_B = 3.0
+_MARKER_RATE, _ELSEWHERE = 12.0, 0.05
+_RAISED = 6.0
+
+
+@dataclass(frozen=True)
+class MadeCells:
+    """Cells and what is true of them.
+
+    Attributes
+    ----------
+    adata
+        Raw counts (n_cells, n_genes), CSR; ``obs``: ``sample_id``, ``patient_id``, ``response``
+        (R or NR), ``timepoint``, ``truth`` (cell type).
+    truth
+        Type of each cell (n_cells,).
+    resistant
+        Label by lesion, 1 or 0.
+    """
+
+    adata: ad.AnnData
+    truth: NDArray[np.object_]
+    resistant: "pd.Series[float]"
+
+    @property
+    def lesions(self) -> list[str]:
+        """Lesions in the order of their names."""
+        return sorted(self.resistant.index)
+
+
+def make_cells(
+    *,
+    n_patients: int = 8,
+    n_pairs: int = 2,
+    cells: int = 60,
+    types: tuple[str, ...] = tuple(_LINEAGES),
+    background: int = 150,
+    planted: bool = True,
+    seed: int = 0,
+) -> MadeCells:
+    """Return cells of a lesion each, or two of the first ``n_pairs`` patients (before and on).
+
+    Patients are resistant and responsive by turns. Where ``planted``, CD8 T cells of resistant
+    lesions are exhausted, and responsive lesions have more B cells.
+
+    Parameters
+    ----------
+    cells
+        Cells of a lesion; every third lesion has a fifth fewer.
+    types
+        Cell types that there are.
+    background
+        Genes that nothing reads.
+    """
+    rng = np.random.default_rng(seed)
+    genes = _genes(background)
+    profiles = _profiles(genes, types, rng)
+    blocks, rows = [], []
+    for patient in range(n_patients):
+        resistant = patient % 2 == 1
+        for visit in range(2 if patient < n_pairs else 1):
+            size = cells - (cells // 5 if (patient + visit) % 3 == 2 else 0)
+            drawn = _draw_types(types, size, more_b=planted and not resistant, rng=rng)
+            rates = profiles.loc[drawn].to_numpy(copy=True)
+            if planted and resistant:
+                raised = np.isin(genes, PLANTED)
+                rates[np.ix_(drawn == "cd8_t", raised)] *= _RAISED
+            depth = DEPTH * rng.lognormal(0.0, 0.2, (size, 1))
+            blocks.append(rng.poisson(rates / rates.sum(axis=1, keepdims=True) * depth))
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "sample_id": f"P{patient:02d}_{'on' if visit else 'pre'}",
+                        "patient_id": f"P{patient:02d}",
+                        "response": "NR" if resistant else "R",
+                        "timepoint": "on" if visit else "pre",
+                        "truth": drawn,
+                    }
+                )
+            )
+    obs = pd.concat(rows, ignore_index=True)
+    obs.index = pd.Index([f"cell{position:05d}" for position in range(len(obs))])
+    counts = sparse.csr_matrix(np.vstack(blocks).astype(np.float32))
+    label = (obs["response"] == "NR").astype(float).groupby(obs["sample_id"]).first()
+    truth = obs["truth"].to_numpy(dtype=object)
+    return MadeCells(ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes)), truth, label)
+
+
+def _genes(background: int) -> list[str]:
+    markers = [gene for kind in cell_types() for gene in kind.genes]
+    known = dict.fromkeys([*default_catalogue().gene_symbols, *markers])
+    return [*known, *(f"BG{number:04d}" for number in range(background))]
+
+
+def _profiles(
+    genes: list[str], types: tuple[str, ...], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return the expected share of each gene by type (n_types, n_genes), before scaling."""
+    base = rng.gamma(1.0, 1.0, len(genes)) + 0.05
+    own = {kind.id: set(kind.genes) for kind in cell_types()}
+    signatures = {k.id: {g for s in k.signatures.values() for g in s} for k in cell_types()}
+    marker = np.isin(genes, list(set().union(*own.values())))
+    table = pd.DataFrame(np.tile(base, (len(types), 1)), index=list(types), columns=genes)
+    for name in types:
+        table.loc[name, marker] = _ELSEWHERE
+        against = {g for part in _LINEAGES[name] for g in _against(part)}
+        raised = set().union(*(signatures[part] for part in _LINEAGES[name])) - against
+        table.loc[name, sorted(raised)] = _MARKER_RATE
+    return table
+
+
+def _against(name: str) -> tuple[str, ...]:
+    return next(kind.against for kind in cell_types() if kind.id == name)
+
+
+def _draw_types(
+    types: tuple[str, ...], size: int, *, more_b: bool, rng: np.random.Generator
+) -> NDArray[np.object_]:
+    shares = np.array([_SHARES[name] * (_MORE_B if more_b and name == "b" else 1) for name in types])
+    counts = np.floor(shares / shares.sum() * size).astype(int)
+    counts[0] += size - counts.sum()
+    drawn = np.repeat(np.asarray(types, dtype=object), counts)
+    return rng.permutation(drawn)
