@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_features import ALL_CELLS, CellFeature
+from features.cell_features import ALL_CELLS, CELL_SECTION, CellFeature
 from features.cell_score_table import read_scores
 from features.cell_summary import CellPlan, CellSummary
 from features.cell_transformer import CELL_TABLE, compartment_layer
@@ -29,13 +29,16 @@ def cell_plan(
     cell_features: Sequence[CellFeature],
     min_coverage: float = 0.5,
 ) -> CellPlan:
-    """Return what is read of each cell: the markers of a setting and the genes to be detected."""
+    """Return what is read of each cell: the markers of a setting and the genes to be detected.
+
+    Entries that single cells add to a catalogue are read from samples, not from cells.
+    """
     detected = {f.id: f.genes for f in cell_features if f.measure == "detected"}
-    markers = [marker for marker in catalogue.markers_of(setting) if marker.by_drug is None]
+    usable = [m for m in catalogue.markers if m.by_drug is None and m.section != CELL_SECTION]
+    chosen = {marker.id for marker in catalogue.markers_of(setting)}
     named = {f.marker for f in cell_features if f.marker}
-    have = {marker.id for marker in markers}
-    markers += [m for m in catalogue.markers if m.id in named - have and m.by_drug is None]
-    return CellPlan(tuple(markers), detected, min_coverage)
+    markers = tuple(marker for marker in usable if marker.id in chosen | named)
+    return CellPlan(markers, detected, min_coverage)
 
 
 def build_cell_cohort(
@@ -112,9 +115,7 @@ def cell_feature_table(
     ``expression`` features are not among them: they are scored in the pseudobulk.
     """
     untold = [
-        compartment
-        for compartment, members in COMPARTMENTS.items()
-        if not set(members) & set(told)
+        compartment for compartment, members in COMPARTMENTS.items() if not set(members) & set(told)
     ]
     reader = _CellReader(summary, samples, types, min_cells, (*absent, *untold))
     columns = {f.id: reader.measure(f) for f in cell_features if f.measure != "expression"}

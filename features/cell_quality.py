@@ -10,12 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.cell_doublets import find_doublets
-from features.cell_expression import (
-    has_linear_scale,
-    keeps_zeros,
-    linear_block,
-    row_sums,
-)
+from features.cell_expression import has_linear_scale, linear_block, row_sums
 from features.cell_source import CellSource, chunk_size
 from features.cell_types import CELL_TYPES, name_marker_genes
 from features.errors import CohortError, examples
@@ -214,7 +209,7 @@ def _measure(
         totals = row_sums(linear)
         if has_linear_scale(finding):
             values["total_counts"][within] = totals
-        if keeps_zeros(finding) or has_linear_scale(finding) or linear.min() >= 0:
+        if has_linear_scale(finding) or linear.min() >= 0:
             values["n_genes"][within] = row_sums(linear > 0)
         for name in ("mito_share", "ribo_share"):
             if columns[name].size:

@@ -313,9 +313,7 @@ def _print_training(result: "TrainingResult") -> None:
     )
 
     what = HELD_OUT_WORDS[main_scheme(result.comparison["scheme"])]
-    table = Table(
-        "predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title=what
-    )
+    table = Table("predictor", "AUROC", "Brier", "ECE", "AUROC", "Brier", "ECE", title=what)
     table.caption = "left: cohort-relative, right: reference-relative; prior: the share alone"
     for row in headline_rows(result.comparison):
         table.add_row(*row)

@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.cluster import KMeans
 
+from features import cell_view
 from features.catalogue import default_catalogue
 from features.cell_types import cell_types
 
-__all__ = ["DEPTH", "PLANTED", "MadeCells", "make_cells", "to_cohort_file"]
+__all__ = ["PLANTED", "MadeCells", "leave_out_umap", "make_cells"]
 
-DEPTH = 3_000.0
-"""Expected counts of a cell."""
 PLANTED = ("PDCD1", "HAVCR2", "LAG3", "TIGIT", "ENTPD1", "LAYN", "TOX")
 """Genes of exhaustion that are raised in CD8 T cells of resistant lesions."""
 _LINEAGES: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +32,7 @@ _SHARES = {"melanocytic": 0.25, "cd8_t": 0.3, "cd4_t": 0.15, "b": 0.1, "macropha
 _MORE_B = 3.0
 _MARKER_RATE, _ELSEWHERE = 12.0, 0.05
 _RAISED = 6.0
+_DEPTH = 3_000.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,21 @@ class MadeCells:
     def lesions(self) -> list[str]:
         """Lesions in the order of their names."""
         return sorted(self.resistant.index)
+
+
+def leave_out_umap(patch: pytest.MonkeyPatch) -> None:
+    """Let views be made of k-means and two components: compiling UMAP takes twenty seconds."""
+
+    def cluster(adata: ad.AnnData, *, seed: int, **told: Any) -> NDArray[np.int32]:
+        number = min(8, adata.n_obs)
+        found = KMeans(number, n_init=1, random_state=seed).fit(adata.obsm["X_pca"])
+        return np.asarray(found.labels_, dtype=np.int32)
+
+    def place(adata: ad.AnnData, *batches: Any, **told: Any) -> NDArray[np.float32]:
+        return np.asarray(adata.obsm["X_pca"][:, :2], dtype=np.float32)
+
+    patch.setattr(cell_view, "_cluster", cluster)
+    patch.setattr(cell_view, "_map", place)
 
 
 def make_cells(
@@ -94,7 +112,7 @@ def make_cells(
             if planted and resistant:
                 raised = np.isin(genes, PLANTED)
                 rates[np.ix_(drawn == "cd8_t", raised)] *= _RAISED
-            depth = DEPTH * rng.lognormal(0.0, 0.2, (size, 1))
+            depth = _DEPTH * rng.lognormal(0.0, 0.2, (size, 1))
             blocks.append(rng.poisson(rates / rates.sum(axis=1, keepdims=True) * depth))
             rows.append(
                 pd.DataFrame(
@@ -146,7 +164,6 @@ def _draw_types(
     types: tuple[str, ...], size: int, *, more_b: bool, rng: np.random.Generator
 ) -> NDArray[np.object_]:
     shares = np.array([_SHARES[name] * (_MORE_B if more_b and name == "b" else 1) for name in types])
-    counts = np.floor(shares / shares.sum() * size).astype(int)
-    counts[0] += size - counts.sum()
+    counts = rng.multinomial(size, shares / shares.sum())
     drawn = np.repeat(np.asarray(types, dtype=object), counts)
     return rng.permutation(drawn)

@@ -18,7 +18,11 @@ _NAMES = {
     "clinical": "clinical covariates alone",
     "combined": "markers and clinical covariates",
     "all_genes": "LightGBM on all genes",
+    "unsigned": "the same without signs",
+    "cells": "cell-level model",
+    "bulk_model": "bulk model on pseudobulk",
 }
+_SINGLE = "marker_"
 
 
 def predictor_name(predictor: str) -> str:
@@ -29,4 +33,6 @@ def predictor_name(predictor: str) -> str:
     >>> predictor_name("gep_18"), predictor_name("model")
     ('GEP-18', 'model')
     """
+    if predictor.startswith(_SINGLE):
+        return f"{predictor.removeprefix(_SINGLE).replace('_', ' ')} alone"
     return _NAMES.get(predictor, predictor)

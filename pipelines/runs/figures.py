@@ -28,7 +28,6 @@ __all__ = ["figures_of_arm", "log_attributions", "log_drawings", "log_figures"]
 _FOREST_PEERS = ("gep_18", "ifng_6", "impres")
 _CURVE_PEERS = ("gep_18", "impres")
 _CURVE_RESAMPLES = 500
-_FORESTS = {"loco": "AUROC of each held-out cohort", "nested": "AUROC, patients held out"}
 _ENDPOINT_NAMES = {"pfs": "progression-free survival", "os": "overall survival"}
 
 _Figures = dict[str, Figure]
@@ -142,18 +141,19 @@ def _discrimination(
     chosen = comparison[
         (comparison["standardisation"] == arm)
         & (comparison["metric"] == "auroc")
-        & (comparison["scheme"] == validation.scheme)
+        & (comparison["scheme"] == "loco")
         & comparison["predictor"].isin(["model", *_FOREST_PEERS])
     ]
     figures = {
-        "discrimination/loco_auroc": auroc_forest(
-            chosen, title=f"{_FORESTS[validation.scheme]}, {how}"
-        ),
         "discrimination/loco_peers": peers_forest(
             differences, scheme="mean", title=f"The model against its peers, {how}"
         ),
         "discrimination/loco_roc_pr": _pooled_curves(validation, how=how, seed=seed),
     }
+    if validation.scheme == "loco":
+        figures["discrimination/loco_auroc"] = auroc_forest(
+            chosen, title=f"AUROC of each held-out cohort, {how}"
+        )
     for peer in _FOREST_PEERS:
         if (differences["peer"] == peer).any():
             title = f"The model minus {predictor_name(peer)}, {how}"

@@ -5,13 +5,17 @@ from collections.abc import Mapping
 import mlflow
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
+from features.reference import Standardisation
 from models.explanation import Attributions
 from pipelines.cells.figures import CellPicture, cell_figures
 from pipelines.figures.attribution import beeswarm
 from pipelines.figures.calibration import reliability_with_intervals
 from pipelines.figures.dependence import dependence_plots
+from pipelines.figures.forests import subgroup_forest
+from pipelines.figures.names import predictor_name
 from pipelines.figures.ranking import feature_signs as feature_signs_figure
 from pipelines.figures.shift import gene_coverage_figure
 from pipelines.registry.gate_scores import expected_scores
@@ -40,7 +44,7 @@ from pipelines.single_cohort.pages import run_note, short_card, single_card
 from pipelines.single_cohort.train import TrainedSingle
 from pipelines.tracking import LoadedModel
 from pipelines.validation.headline import compare
-from pipelines.validation.validate import ARM_SUFFIX
+from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = ["decide_single", "log_single"]
 
@@ -210,6 +214,7 @@ def _log_figures(trained: TrainedSingle, comparison: pd.DataFrame) -> None:
     names = {marker.id: marker.name for marker in catalogue.markers}
     for number, (arm, validation) in enumerate(trained.validations.items()):
         log_drawings(figures_of_arm(validation, comparison, arm=arm, seed=config.seed))
+        log_drawings(_by_timepoint(validation, arm=arm))
         reasons = Reasons.of(validation, catalogue=catalogue, setting=config.setting, arm=arm)
         if reasons is not None:
             log_reasons(reasons, **noise, interactive=number == 0)
@@ -235,6 +240,31 @@ def _log_figures(trained: TrainedSingle, comparison: pd.DataFrame) -> None:
         }
     )
     _log_cells(trained)
+
+
+def _by_timepoint(validation: Validation, *, arm: Standardisation) -> dict[str, Figure]:
+    """Return the AUROC of model and peers over all samples and within each timepoint."""
+    rows = [
+        {"prefix": prefix, "group": "all samples", "n": validation.sizes[prefix], **vars(found)}
+        for prefix, estimates in validation.estimates.items()
+        if (found := estimates.get("auroc")) is not None
+    ]
+    apart = validation.tables["timepoints"].rename(columns={"timepoint": "group"})
+    table = pd.concat([pd.DataFrame(rows), apart], ignore_index=True)
+    table = table[~table["prefix"].str.startswith("baseline.prior.")]
+    parts = table["prefix"].str.split(".")
+    names = parts.map(lambda part: part[1] if part[0] == "baseline" else "model")
+    table = table.assign(level=names.map(predictor_name), auroc=table["value"])
+    figures = {}
+    for group, part in table.groupby("group", sort=False):
+        figure = subgroup_forest(
+            part,
+            title=f"AUROC, {str(group).replace('_', ' ')}, {arm}-relative",
+            xlabel="AUROC for resistance, patients held out (95% bootstrap over patients)",
+        )
+        name = str(group).replace(" ", "_")
+        figures[f"discrimination/{validation.prefix}_{name}"] = figure
+    return figures
 
 
 def _log_unsigned(

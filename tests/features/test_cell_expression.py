@@ -1,7 +1,11 @@
 """Blocks of cells reach one scale from every unit, sparse where zeros stay zeros."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import sparse
 
 from features.cell_expression import is_sparse, linear_block, log_block, log_columns
@@ -20,7 +24,9 @@ UNITS = [
 
 @pytest.mark.parametrize(("finding", "values"), UNITS)
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
-def test_every_linear_unit_reaches_the_same_logarithm(finding, values, form) -> None:
+def test_every_linear_unit_reaches_the_same_logarithm(
+    finding: UnitFinding, values: NDArray[np.float64], form: Callable[[Any], Any]
+) -> None:
     block = form(values)
     kept = block.copy()
     logged = log_block(block, finding)
@@ -31,7 +37,9 @@ def test_every_linear_unit_reaches_the_same_logarithm(finding, values, form) -> 
 
 @pytest.mark.parametrize(("finding", "values"), UNITS)
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
-def test_columns_are_those_of_the_whole_block(finding, values, form) -> None:
+def test_columns_are_those_of_the_whole_block(
+    finding: UnitFinding, values: NDArray[np.float64], form: Callable[[Any], Any]
+) -> None:
     found = log_columns(form(values), finding, columns=np.array([3, 1]))
     dense = found.toarray() if is_sparse(found) else found
     np.testing.assert_allclose(dense, WANTED[:, [3, 1]], atol=1e-9)
