@@ -17,7 +17,7 @@ from features.errors import CohortError, examples
 from features.gene_ids import strip_version
 from features.units import UnitFinding
 
-__all__ = ["CellQuality", "cell_quality"]
+__all__ = ["CellQuality", "ambient_notes", "cell_quality"]
 
 _MADS = {"total_counts": 5.0, "n_genes": 5.0, "mito_share": 3.0}
 """Median absolute deviations from the sample's median, by metric."""
@@ -75,6 +75,7 @@ def cell_quality(
     sample_names: Sequence[str],
     types: NDArray[np.int8] | None = None,
     memory_mb: int = 1024,
+    doublets: bool = True,
     seed: int = 0,
 ) -> CellQuality:
     """Return the quality of each cell, read in chunks; nothing is removed.
@@ -95,6 +96,8 @@ def cell_quality(
         Codes of the cell types (n_cells,), for what is said of ambient RNA.
     memory_mb
         Megabytes that chunks, and one sample in the search for doublets, may take.
+    doublets
+        Whether to search for doublets, which takes about a millisecond a cell.
     seed
         Seed of the simulated doublets.
 
@@ -117,7 +120,9 @@ def cell_quality(
     metrics, left_out = _metrics(table, finding, n_genes=len(symbols))
     thresholds, few = _thresholds(table, metrics, samples, sample_names)
     skipped += [*left_out, *few]
-    if finding.unit != "counts":
+    if not doublets:
+        skipped.append("doublets: not asked for")
+    elif finding.unit != "counts":
         skipped.append(f"doublets: values are {finding.meaning}, not raw counts")
     elif len(symbols) < _PANEL:
         skipped.append(f"doublets: a panel of {len(symbols)} genes shows no mixtures")
@@ -135,6 +140,28 @@ def cell_quality(
         skipped.append("ambient RNA: it is told from raw counts and the cells' types")
         ambient = ()
     return CellQuality(table, thresholds, tuple(skipped), ambient)
+
+
+def ambient_notes(
+    source: CellSource,
+    *,
+    symbols: Sequence[str],
+    finding: UnitFinding,
+    types: NDArray[np.int8],
+    memory_mb: int = 1024,
+) -> tuple[str, ...]:
+    """Return what transcripts outside their lineage say about ambient RNA, a sentence each.
+
+    Types are known only after quality was measured: this reads the file once more. Nothing can be
+    said of other values than raw counts. Ambient RNA is not corrected for: that needs the empty
+    droplets, which such a file no longer has.
+    """
+    if finding.unit != "counts":
+        return ()
+    columns, _ = _columns(symbols, finding)
+    rows = chunk_size(source, memory_mb=memory_mb)
+    _, said = _measure(source, columns, finding=finding, rows=rows, types=types)
+    return tuple(f"ambient RNA is not corrected for: {sentence}" for sentence in said)
 
 
 def _check(

@@ -24,6 +24,7 @@ __all__ = ["CellView", "ClusterModel", "cluster_cells", "sketch", "view_cells"]
 _FEWEST_CELLS = 10
 """Cells below which there is nothing to cluster."""
 _HVG, _COMPONENTS, _NEIGHBOURS = 2000, 30, 15
+_NEIGHBOUR_SEARCH: Literal["sklearn"] = "sklearn"
 _MOST_KMEANS = 20
 
 
@@ -196,7 +197,8 @@ def _cluster(
     adata: ad.AnnData, *, seed: int, steps: list[str], skipped: list[str]
 ) -> NDArray[np.int32]:
     neighbours = min(_NEIGHBOURS, adata.n_obs - 1)
-    sc.pp.neighbors(adata, n_neighbors=neighbours, random_state=seed)
+    # scanpy's own choice above 8,192 cells gives what its next step cannot read (csr_array).
+    sc.pp.neighbors(adata, n_neighbors=neighbours, transformer=_NEIGHBOUR_SEARCH, random_state=seed)
     steps.append(f"{neighbours} nearest neighbours")
     if find_spec("igraph") is not None:
         sc.tl.leiden(adata, flavor="igraph", n_iterations=2, directed=False, random_state=seed)

@@ -6,17 +6,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from features.cell_quality import CellQuality, cell_quality
-from features.cell_view import CellView, sketch, view_cells
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.cell_annotation import CellAnnotation, annotate_cells
+from features.cell_clusters import cluster_cells
 from features.cell_cohort import cell_plan
 from features.cell_features import CellFeature
-from features.cell_source import CellSource, chunk_size
+from features.cell_quality import CellQuality, ambient_notes, cell_quality
+from features.cell_source import CellSource
 from features.cell_summary import summarise_cells
 from features.cell_types import CELL_TYPES, map_annotation
+from features.cell_view import CellView, sketch, view_cells
 from features.errors import CohortError, examples
 from features.genes import GeneTranslation
 from features.units import UnitFinding
@@ -67,10 +68,14 @@ def prepare_cells(
         samples=found.codes,
         sample_names=found.names,
         memory_mb=settings.memory_mb,
+        doublets="doublet" in settings.drop,
     )
     samples = _without_dropped(found.codes, quality, config)
     view, positions, clusters = _view(source, samples, symbols, finding, config)
     annotation, types, type_notes = _types(source, symbols, finding, clusters, config)
+    ambient = ambient_notes(
+        source, symbols=symbols, finding=finding, types=types, memory_mb=settings.memory_mb
+    )
     holds = TemporaryDirectory(prefix="oncoresist-cells-")
     summary = summarise_cells(
         source,
@@ -83,13 +88,14 @@ def prepare_cells(
         memory_mb=settings.memory_mb,
         scores=Path(holds.name) / _SCORES,
     )
-    steps = [*view.steps, *view.skipped] if view is not None else []
     notes = (
         *found.notes,
-        *quality.skipped,
+        *(note for note in quality.skipped if not note.startswith("ambient")),
         *_quality_notes(found.codes, samples, quality),
-        *steps,
+        *([f"view: {', '.join(view.steps)}"] if view.steps else []),
+        *view.skipped,
         *type_notes,
+        *ambient,
     )
     return PreparedCells(
         Path(source.name),
@@ -102,7 +108,7 @@ def prepare_cells(
         types,
         annotation,
         quality,
-        view,
+        view if clusters is not None else None,
         positions,
         summary,
         notes,
@@ -147,29 +153,31 @@ def _view(
     symbols: tuple[str, ...],
     finding: UnitFinding,
     config: CohortConfig,
-) -> tuple[CellView | None, NDArray[np.intp], NDArray[np.int32] | None]:
-    """Return the view of a sketch, its cells, and the cluster of every cell."""
+) -> tuple[CellView, NDArray[np.intp], NDArray[np.int32] | None]:
+    """Return the view of a sketch, its cells, and each cell's cluster; None where there are none.
+
+    Too few cells or genes make no clusters: nothing is then smoothed over all cells as if they were
+    one.
+    """
     positions = sketch(source, samples=samples, size=config.cells.sketch, seed=_SEED)
-    try:
-        view = view_cells(
-            source,
-            symbols=symbols,
-            finding=finding,
-            positions=positions,
-            batches=_batches(source, positions, config),
-            integrate="none" if config.cells.batch is None else "harmony",
-            seed=_SEED,
-        )
-    except CohortError:
-        return None, positions, None
-    clusters = np.full(source.n_cells, -1, dtype=np.int32)
-    clusters[positions] = view.clusters
-    if (clusters < 0).any():
-        for start, block in source.chunks(chunk_size(source, memory_mb=config.cells.memory_mb)):
-            rows = slice(start, start + block.shape[0])
-            open_rows = clusters[rows] < 0
-            if open_rows.any():
-                clusters[rows] = np.where(open_rows, view.model.predict(block), clusters[rows])
+    view = view_cells(
+        source,
+        symbols=symbols,
+        finding=finding,
+        positions=positions,
+        batches=_batches(source, positions, config),
+        integrate="none" if config.cells.batch is None else "harmony",
+        seed=_SEED,
+    )
+    if not view.umap.any():
+        return view, positions, None
+    clusters = cluster_cells(
+        source,
+        model=view.model,
+        positions=positions,
+        clusters=view.clusters,
+        memory_mb=config.cells.memory_mb,
+    )
     return view, positions, clusters
 
 

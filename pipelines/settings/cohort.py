@@ -137,10 +137,11 @@ class CellsConfig(Section):
     min_cells: int = Field(default=10, ge=1)
     """Fewest cells of a sample's compartment; with fewer its features are missing."""
     drop: tuple[Literal["low_quality", "doublet"], ...] = ("low_quality", "doublet")
-    """Cells left out, where that can be told (raw counts)."""
+    """Cells left out, where that can be told; doublets are searched for (about a millisecond a
+    cell) only where they are."""
     batch: str | None = None
     """Column of ``obs`` that the view is integrated over; never the features."""
-    sketch: int = Field(default=20_000, ge=500)
+    sketch: int = Field(default=10_000, ge=500)
     """Most cells that clusters and the view are made of; the others take the nearest cluster."""
     memory_mb: int = Field(default=1024, ge=64)
     """Memory for chunks of cells, in MB."""

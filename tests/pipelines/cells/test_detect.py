@@ -97,7 +97,7 @@ def test_a_file_that_is_not_there_is_named(name: str, modality: str, tmp_path: P
     config = CohortConfig.model_validate(
         {"name": "made", "expression": name, "modality": modality}
     )
-    with pytest.raises(CohortError, match=rf"{name}.*(not|no) "):
+    with pytest.raises(CohortError, match=rf"there is no file .*{name}; check the path"):
         read_cohort(config, root=tmp_path, labels_required=False)
 
 
