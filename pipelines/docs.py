@@ -1,6 +1,7 @@
 """Write the generated pages of ``docs/``: the catalogue, the schema of its files, real cohorts.
 
-Run with ``make docs``. The page on real cohorts is written only where their folder is there.
+Run with ``make docs``. The pages on real cohorts, and on cell types and how they agree with
+published calls, are written only where their folder is there.
 """
 
 import json
@@ -15,6 +16,7 @@ from features.catalogue_entries import SETTINGS
 from features.catalogue_export import file_schema
 from features.gene_report import grade_of
 from features.genes import GeneTranslation, translate_genes
+from pipelines.cells.annotation_page import cell_types_page
 from pipelines.config import data_root, project_folder
 from pipelines.files import write_text
 from pipelines.reports.markers import catalogue_page
@@ -96,6 +98,7 @@ def write_docs(folder: Path, *, root: Path) -> list[Path]:
     pages = {"catalogue.md": catalogue_page(catalogue), "catalogue.schema.json": schema_text()}
     if root.is_dir():
         pages["cohort_genes.md"] = cohort_genes_page(root, catalogue=catalogue)
+        pages["cell_types.md"] = cell_types_page(root, catalogue=catalogue)
     for name, text in pages.items():
         write_text(text, folder / name)
     return [folder / name for name in pages]

@@ -105,10 +105,11 @@ def make_cells(
     blocks, rows = [], []
     for patient in range(n_patients):
         resistant = patient % 2 == 1
+        own = rng.lognormal(0.0, 0.5, len(genes))  # people differ, and so do a patient's lesions
         for visit in range(2 if patient < n_pairs else 1):
             size = cells - (cells // 5 if (patient + visit) % 3 == 2 else 0)
             drawn = _draw_types(types, size, more_b=planted and not resistant, rng=rng)
-            rates = profiles.loc[drawn].to_numpy(copy=True)
+            rates = profiles.loc[drawn].to_numpy() * own * rng.lognormal(0.0, 0.2, len(genes))
             if planted and resistant:
                 raised = np.isin(genes, PLANTED)
                 rates[np.ix_(drawn == "cd8_t", raised)] *= _RAISED

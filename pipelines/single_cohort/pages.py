@@ -38,7 +38,7 @@ def single_card(record: RunRecord, trained: TrainedSingle) -> str:
     """Return the model card in Markdown, from the run alone."""
     environment = page_environment(html=False)
     text = environment.get_template("single_card.md.j2").render(**_facts(record, trained))
-    return text.rstrip() + "\n"
+    return "\n".join(line.rstrip() for line in text.rstrip().splitlines()) + "\n"
 
 
 def short_card(record: RunRecord, trained: TrainedSingle) -> str:

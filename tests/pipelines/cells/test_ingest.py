@@ -180,7 +180,7 @@ def test_malignant_cells_may_be_said_in_several_ways(
     assert ((found.cells.type_names == "malignant") == said).all()
 
 
-@pytest.mark.parametrize("setting", ["cell_type", "malignant"])
+@pytest.mark.parametrize("setting", ["cell_type", "malignant", "batch"])
 def test_a_column_asked_for_that_is_missing_is_named(setting: str, read: Read) -> None:
     message = rf"obs has no column 'nowhere' \(cells.{setting}\); its columns: sample_id"
     with pytest.raises(CohortError, match=message):
