@@ -154,8 +154,6 @@ class ExperimentConfig(Section):
 
     setting: Literal["ici", "adc", "hcc", "sclc"]
     """Therapy setting; decides the signs."""
-    demonstration: str | None = None
-    """Why nothing that comes of this experiment may be used; its model is then not registered."""
     seed: int = Field(default=20260401, ge=0, lt=2**31 - 1000)
     """Of everything random."""
     data: DataConfig = DataConfig()
@@ -168,6 +166,8 @@ class ExperimentConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     model: ModelConfig
     gate: GateConfig = GateConfig()
+    demonstration: str | None = None
+    """Why nothing that comes of this experiment may be used; its model is then not registered."""
 
     @model_validator(mode="after")
     def _name_belongs_to_setting(self) -> Self:

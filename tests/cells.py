@@ -60,8 +60,11 @@ class MadeCells:
         return sorted(self.resistant.index)
 
 
-def leave_out_umap(patch: pytest.MonkeyPatch) -> None:
-    """Let views be made of k-means and two components: compiling UMAP takes twenty seconds."""
+def leave_out_umap(patch: pytest.MonkeyPatch, *, clusters: bool = True) -> None:
+    """Let views be made of k-means and two components: compiling UMAP takes twenty seconds.
+
+    Clusters stay as they are made where ``clusters`` is false, and the map alone is left out.
+    """
 
     def cluster(adata: ad.AnnData, *, seed: int, **told: Any) -> NDArray[np.int32]:
         number = min(8, adata.n_obs)
@@ -71,7 +74,8 @@ def leave_out_umap(patch: pytest.MonkeyPatch) -> None:
     def place(adata: ad.AnnData, *batches: Any, **told: Any) -> NDArray[np.float32]:
         return np.asarray(adata.obsm["X_pca"][:, :2], dtype=np.float32)
 
-    patch.setattr(cell_view, "_cluster", cluster)
+    if clusters:
+        patch.setattr(cell_view, "_cluster", cluster)
     patch.setattr(cell_view, "_map", place)
 
 

@@ -16,7 +16,7 @@ __all__ = ["figure_checks", "interval_of"]
 _BASELINES = "beats the baselines"
 _CALIBRATED = "calibrated"
 _RANKING_MEND = (
-    "on what was held out it ranks no better than chance can; train on more cohorts, or look at "
+    "on cohorts held out it ranks no better than chance can; train on more cohorts, or look at "
     "validation.md of the run for cohorts that pull it down"
 )
 _PEER_MEND = "a published signature ranks better: use that, or train on more cohorts"

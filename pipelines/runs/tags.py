@@ -11,6 +11,9 @@ TAGS: Mapping[str, str] = {
     "role": "`training` (a whole experiment), `held_out` (one cohort of it, predicted by a model "
     "that had not seen it), `scored` (a cohort that took no part), `recalibrated`",
     "setting": "`ici`, `adc`, `hcc` or `sclc`",
+    "scheme": "what a training's figures hold out: cohorts (`loco`), or patients of its one cohort "
+    "(`nested`)",
+    "demonstration": "why nothing of a run may be used; only of runs that register nothing",
     "cohort": "the cohort of a `held_out` or `scored` run",
     "cohorts": "the cohorts trained on",
     "beats_prior": "`yes`, `no` or `not shown`: is the Brier score on cohorts held out below the "
@@ -39,6 +42,7 @@ def training_tags(config: ExperimentConfig, *, versions: Mapping[str, str]) -> d
     return {
         "role": "training",
         "setting": config.setting,
+        "scheme": config.validation.scheme,
         "clean_code": "yes" if clean else "no",
         **versions,
     }

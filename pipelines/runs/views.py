@@ -15,6 +15,7 @@ _MADE = 1_767_225_600_000
 VIEWS: Mapping[str, str] = {
     "oncoresist_trainings": "Trainings: the headline",
     "oncoresist_held_out": "Cohorts held out",
+    "oncoresist_one_cohort": "Trainings on one cohort",
 }
 """Key of each view and its name in the list under *Views*."""
 
@@ -42,15 +43,29 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
         "metrics.`loco.ece`",
         "metrics.`loco_reference.auroc`",
     ),
+    "oncoresist_one_cohort": (
+        "tags.`cohorts`",
+        "tags.`gate`",
+        "tags.`demonstration`",
+        "metrics.`nested.auroc`",
+        "metrics.`nested.pre_treatment.auroc`",
+        "metrics.`nested.null_auroc`",
+        "metrics.`baseline.cells.nested.auroc`",
+        "metrics.`nested.brier`",
+        "metrics.`baseline.prior.nested.brier`",
+        "attributes.`Models`",
+    ),
 }
 _FILTERS = {
     "oncoresist_trainings": "tags.role = 'training'",
     "oncoresist_held_out": "tags.role = 'held_out'",
+    "oncoresist_one_cohort": "tags.role = 'training' and tags.scheme = 'nested'",
 }
 _ORDERS = {
     "oncoresist_trainings": "attributes.start_time",
     # By a metric, the list is flat: by time, children stand folded under their parent.
     "oncoresist_held_out": "metrics.`loco.auroc`",
+    "oncoresist_one_cohort": "attributes.start_time",
 }
 _WIDTH = 130
 
