@@ -144,9 +144,7 @@ def _genes(background: int) -> list[str]:
     return [*known, *(f"BG{number:04d}" for number in range(background))]
 
 
-def _profiles(
-    genes: list[str], types: tuple[str, ...], rng: np.random.Generator
-) -> pd.DataFrame:
+def _profiles(genes: list[str], types: tuple[str, ...], rng: np.random.Generator) -> pd.DataFrame:
     """Return the expected share of each gene by type (n_types, n_genes), before scaling."""
     base = rng.gamma(1.0, 1.0, len(genes)) + 0.05
     own = {kind.id: set(kind.genes) for kind in cell_types()}
@@ -168,7 +166,9 @@ def _against(name: str) -> tuple[str, ...]:
 def _draw_types(
     types: tuple[str, ...], size: int, *, more_b: bool, rng: np.random.Generator
 ) -> NDArray[np.object_]:
-    shares = np.array([_SHARES[name] * (_MORE_B if more_b and name == "b" else 1) for name in types])
+    shares = np.array(
+        [_SHARES[name] * (_MORE_B if more_b and name == "b" else 1) for name in types]
+    )
     counts = rng.multinomial(size, shares / shares.sum())
     drawn = np.repeat(np.asarray(types, dtype=object), counts)
     return rng.permutation(drawn)

@@ -257,7 +257,8 @@ def test_a_given_pseudobulk_stands_in_x_by_the_names_of_the_samples(
     assert inside["ONLY_HERE"].isna().all()
     expected = cohort_of(cells, summary).to_df("in_cd8_t")["PDCD1"]
     pd.testing.assert_series_equal(inside["PDCD1"], expected)
-    assert "obs" not in given_.obs and "n_cells" not in given_.obs  # as it was given
+    assert "obs" not in given_.obs
+    assert "n_cells" not in given_.obs
 
 
 def test_what_was_planted_is_found(tmp_path: Path, catalogue: Catalogue) -> None:
@@ -265,5 +266,9 @@ def test_what_was_planted_is_found(tmp_path: Path, catalogue: Catalogue) -> None
     cells = cells_of(made)
     found = table_of(cells, summed(cells, catalogue, tmp_path))
     resistant = made.resistant.loc[list(cells.names)].to_numpy() == 1
-    assert found["tim3_pd1_cd8_share"][resistant].min() > found["tim3_pd1_cd8_share"][~resistant].max()
-    assert found["b_cells_share"][~resistant].mean() > 1.5 * found["b_cells_share"][resistant].mean()
+    assert (
+        found["tim3_pd1_cd8_share"][resistant].min() > found["tim3_pd1_cd8_share"][~resistant].max()
+    )
+    assert (
+        found["b_cells_share"][~resistant].mean() > 1.5 * found["b_cells_share"][resistant].mean()
+    )

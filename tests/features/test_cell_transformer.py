@@ -98,7 +98,13 @@ def test_features_are_markers_of_all_cells_of_compartments_and_what_cells_show(
     table = fitted.transform(cohort)
     assert list(table.columns) == list(fitted.get_feature_names_out())
     assert len(set(table.columns)) == table.shape[1]
-    for name in ("exhaustion", "exhaustion_in_t_cell", "exhaustion_in_cd8_t", "tcf7", "cd8_t_share"):
+    for name in (
+        "exhaustion",
+        "exhaustion_in_t_cell",
+        "exhaustion_in_cd8_t",
+        "tcf7",
+        "cd8_t_share",
+    ):
         assert table[name].notna().all()
     assert set(fitted.compartments_) == {
         *("malignant", "t_cell", "cd8_t", "cd4_t", "b_cell", "myeloid", "macrophage")
@@ -124,7 +130,7 @@ def test_a_marker_of_a_compartment_is_its_rank_among_that_compartments_pseudobul
     np.testing.assert_allclose(found, ranks["HAVCR2"], atol=1e-6)
 
 
-def test_a_compartment_without_cells_at_fit_gives_no_features_and_its_markers_are_not_taken_from_others(
+def test_markers_of_a_compartment_without_cells_at_fit_are_not_taken_from_other_cells(
     sorted_cells: ad.AnnData, carried: Catalogue, catalogue: Catalogue
 ) -> None:
     fitted = CellFeatures(carried, setting="ici").fit(sorted_cells)
@@ -211,9 +217,7 @@ def test_features_that_were_not_fitted_say_so(cohort: ad.AnnData, carried: Catal
         CellFeatures(carried, setting="ici").get_feature_names_out()
 
 
-def test_each_feature_has_an_entry_with_its_sign(
-    fitted: CellFeatures, carried: Catalogue
-) -> None:
+def test_each_feature_has_an_entry_with_its_sign(fitted: CellFeatures, carried: Catalogue) -> None:
     entries = {marker.id: marker for marker in carried.markers_of("ici")}
     signs = carried.signs("ici")
     assert set(fitted.feature_names_) <= set(entries) & set(signs)

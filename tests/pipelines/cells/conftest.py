@@ -58,9 +58,7 @@ def read(cells_folder: Path) -> Read:
     """Return a reader of a file of the folder, or elsewhere, with settings of the cohort's YAML."""
 
     def give(expression: str = "cells.h5ad", **settings: object) -> IngestedCohort:
-        config = CohortConfig.model_validate(
-            {"name": "made", "expression": expression, **settings}
-        )
+        config = CohortConfig.model_validate({"name": "made", "expression": expression, **settings})
         return read_cohort(config, root=cells_folder, labels_required=True)
 
     return give
@@ -121,9 +119,7 @@ def train_model(cohort: IngestedCohort, catalogue: Catalogue) -> ResistanceModel
 
 
 @pytest.fixture(scope="session")
-def trained(
-    catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory
-) -> LoadedModel:
+def trained(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """Return a small model of other cells than those of the folder, as the store gives it."""
     folder = tmp_path_factory.mktemp("training")
     make_cells(n_patients=12, n_pairs=2, seed=5).adata.write_h5ad(folder / "training.h5ad")

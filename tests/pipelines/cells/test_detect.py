@@ -24,9 +24,7 @@ def looks(cells: ad.AnnData, catalogue: Catalogue) -> bool:
 
 
 def holds(path: Path, catalogue: Catalogue, **settings: object) -> bool:
-    config = CohortConfig.model_validate(
-        {"name": "made", "expression": path.name, **settings}
-    )
+    config = CohortConfig.model_validate({"name": "made", "expression": path.name, **settings})
     return holds_cells(config, path, catalogue=catalogue)
 
 
@@ -94,9 +92,7 @@ def test_cells_stated_of_a_table_are_refused_with_the_mend(
 @pytest.mark.parametrize("modality", ["auto", "single_cell"])
 @pytest.mark.parametrize("name", ["nowhere.h5ad", "nowhere.zarr"])
 def test_a_file_that_is_not_there_is_named(name: str, modality: str, tmp_path: Path) -> None:
-    config = CohortConfig.model_validate(
-        {"name": "made", "expression": name, "modality": modality}
-    )
+    config = CohortConfig.model_validate({"name": "made", "expression": name, "modality": modality})
     with pytest.raises(CohortError, match=rf"there is no file .*{name}; check the path"):
         read_cohort(config, root=tmp_path, labels_required=False)
 

@@ -124,7 +124,9 @@ def test_a_column_of_symbols_tells_the_genes_that_the_catalogue_does_not_hold(
     ids = {gene.symbol: f"{gene.ensembl_id}.7" for gene in catalogue.genes}
     whole = made.adata.copy()
     whole.var["feature_name"] = whole.var_names.to_numpy(dtype=object)
-    whole.var_names = [ids.get(str(gene), f"ENSG9{i:010d}") for i, gene in enumerate(whole.var_names)]
+    whole.var_names = [
+        ids.get(str(gene), f"ENSG9{i:010d}") for i, gene in enumerate(whole.var_names)
+    ]
     named = read(write(whole))
     assert set(cohort.adata.var_names) == set(named.adata.var_names)
     assert named.adata.var["original_id"]["CD8A"] == ids["CD8A"]
@@ -191,7 +193,9 @@ def test_a_compartment_taken_away_by_sorting_gives_nothing_and_it_is_said(read: 
     found = read(cells={"absent": ["malignant", "stroma"]})
     assert compartment_layer("malignant") not in found.adata.layers
     table = found.adata.obsm[CELL_TABLE]
-    assert table[["malignant_share", "mhc_i_low_malignant_share", "stroma_share"]].isna().all().all()
+    assert (
+        table[["malignant_share", "mhc_i_low_malignant_share", "stroma_share"]].isna().all().all()
+    )
     message = "malignant: none by preparation (cells.absent), so no malignant features"
     assert message in found.report.notes
     assert found.adata.uns["oncoresist"]["cells"]["absent"] == ["malignant", "stroma"]
@@ -250,7 +254,8 @@ def test_labels_may_come_from_a_clinical_table(read: Read, made: MadeCells, tmp_
 
 def test_what_lies_on_disk_meanwhile_goes_with_the_cohort(read: Read) -> None:
     found = read()
-    assert found.cells is not None and found.cells.summary.scores is not None
+    assert found.cells is not None
+    assert found.cells.summary.scores is not None
     scores = found.cells.summary.scores
     assert scores.is_file()
     del found

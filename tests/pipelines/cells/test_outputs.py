@@ -212,9 +212,7 @@ def test_a_failure_leaves_nothing_half_written(
     assert [path.name for path in tmp_path.iterdir()] == ["cells.parquet"]
 
 
-def test_bulk_has_no_cells_to_write(
-    written: Written, trained: LoadedModel, tmp_path: Path
-) -> None:
+def test_bulk_has_no_cells_to_write(written: Written, trained: LoadedModel, tmp_path: Path) -> None:
     bulk = replace(written.scored, cohort=replace(written.scored.cohort, cells=None))
     assert write_cells(bulk, trained, tmp_path) == []
     assert draw_cells(bulk, trained.model) == {}
@@ -268,7 +266,9 @@ def test_a_saved_model_of_cells_is_the_same_when_it_is_loaded(
     scored = scored_by(LoadedModel(again, trained.uri, "1"), cohort)
     pd.testing.assert_frame_equal(scored.predictions, written.scored.predictions)
     pd.testing.assert_frame_equal(scored.features, written.scored.features)
-    assert cohort.cells is not None and again.cells is not None and trained.model.cells is not None
+    assert cohort.cells is not None
+    assert again.cells is not None
+    assert trained.model.cells is not None
     np.testing.assert_array_equal(
         scores_of_cells(cohort.cells, again.cells),
         scores_of_cells(cohort.cells, trained.model.cells),
@@ -292,7 +292,8 @@ def test_tables_for_view_are_of_the_cells_shown(written: Written, made: MadeCell
         prepared, response=made.resistant, resistance=None, scores=["exhaustion", "nothing"]
     )
     assert len(view) == len(prepared.positions)
-    assert "nothing" not in view and "resistance" not in view
+    assert "nothing" not in view
+    assert "resistance" not in view
     dots = dot_table(prepared, response=made.resistant, names={}, markers=["exhaustion"])
     cd8 = dots[dots["cell_type"] == "cd8_t"].set_index("response")
     assert cd8.loc[1.0, "mean"] > cd8.loc[0.0, "mean"]

@@ -67,6 +67,12 @@ def test_the_page_of_the_run_is_the_page_that_report_writes(record: RunRecord) -
     assert (record.folder / "validation.md").read_text(encoding="utf-8") == validation_page(record)
 
 
+def test_the_latest_version_is_found_as_make_validation_asks_for_it(record: RunRecord) -> None:
+    # Fixed: MLflow takes no 'latest' where it asks for a version.
+    found = read_run("models:/oncoresist-demo/latest")
+    assert validation_page(found) == validation_page(record)
+
+
 def test_the_page_says_figures_of_the_run_and_nothing_unfilled(record: RunRecord) -> None:
     text = validation_page(record)
     assert f"**{record.metrics['loco.auroc']:.3f} (" in text

@@ -94,7 +94,7 @@ def test_pc9_cells_are_malignant_and_nothing_else(real: ReadReal, catalogue: Cat
     assert shares(cohort)["epithelial"] > 0.95
     fitted, table = of_cells(cohort, catalogue)
     assert fitted.compartments_ == ("malignant",)
-    assert table["mhc_class_i_in_malignant"].notna().all()
+    assert table["abc_transporters_in_malignant"].notna().all()
     assert not any("_in_t_cell" in name or "_cd8_" in name for name in _measured(table))
     notes = "\n".join(cohort.report.notes)
     assert "renamed genes recognised: C10orf54 → VSIR" in notes
@@ -174,7 +174,7 @@ def test_cells_sorted_by_cd45_give_no_malignant_and_no_stroma_features_and_it_is
     entries = {marker.id: marker for marker in fitted.catalogue.markers}  # type: ignore[union-attr]
     assert not {"malignant", "stroma"} & {entries[str(name)].compartment for name in table}
     assert not {"mhc_class_i", "mhc_class_i_in_malignant", "malignant_share"} & set(table)
-    assert table[["tcf7", "b_cells_share", "exhaustion_in_cd8_t"]].notna().all().all()
+    assert table[["tcf7", "b_cells_share", "cd8_t_share", "b_cells_tls"]].notna().all().all()
     assert fitted.gene_report(cohort.adata).grade == "full"
 
 
@@ -206,9 +206,7 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    real: ReadReal, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Trained:
+def trained(real: ReadReal, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("melanoma")
     shutil.copy(empty_store, folder / "mlflow.db")
     store = f"sqlite:///{folder / 'mlflow.db'}"
@@ -231,12 +229,11 @@ def trained(
 
 @pytest.mark.slow
 def test_patients_of_several_lesions_never_straddle(trained: Trained) -> None:
-    for name in ("splits/plan", "splits/plan_reference"):
-        plan = trained.table(name)
-        sides = plan.groupby(["split", "inner", "patient_id"])["side"].nunique()
-        assert (sides == 1).all()
-        assert plan["patient_id"].nunique() == 32
-        assert plan["sample"].nunique() == 48
+    plan = trained.table("splits/plan")
+    sides = plan.groupby(["split", "inner", "patient_id"])["side"].nunique()
+    assert (sides == 1).all()
+    assert plan["patient_id"].nunique() == 32
+    assert plan["sample"].nunique() == 48
 
 
 @pytest.mark.slow
@@ -244,7 +241,7 @@ def test_lesions_are_told_better_than_by_chance(trained: Trained) -> None:
     metrics = trained.result.metrics
     assert metrics["samples.labelled"] == 48
     assert metrics["nested.auroc"] > 0.65
-    assert metrics["nested_reference.auroc"] > 0.6
+    assert "nested_reference.auroc" not in metrics  # values scaled per gene have no reference
     assert metrics["nested.brier"] < metrics["baseline.prior.nested.brier"] + 0.02
     assert "baseline.cells.nested.auroc" in metrics
     assert "baseline.bulk_model.nested.auroc" not in metrics
@@ -256,4 +253,3 @@ def test_b_cells_and_tcf7_go_with_response_as_was_published(trained: Trained) ->
     for name in ("b_cells_tls", "b_cells_share", "tcf7"):
         assert biology.loc[name, "auroc"] < 0.5, name
         assert not biology.loc[name, "direction"] > 0, name
-    assert biology.loc["exhaustion_in_cd8_t", "auroc"] > 0.5
