@@ -78,6 +78,7 @@ def build_cell_cohort(
         ``X`` log1p CPM of all cells; ``layers['in_<compartment>']`` that of each compartment, NaN
         in samples with fewer than ``min_cells``; ``obsm['cell_features']``; ``obs['n_cells']``.
     """
+    absent = _with_parts(absent)
     found = summary.pseudobulk(min_cells=1) if pseudobulk is None else pseudobulk
     found = found[list(summary.samples)].copy()
     found.obs["n_cells"] = summary.counts_of(None)
@@ -117,9 +118,17 @@ def cell_feature_table(
     untold = [
         compartment for compartment, members in COMPARTMENTS.items() if not set(members) & set(told)
     ]
-    reader = _CellReader(summary, samples, types, min_cells, (*absent, *untold))
+    reader = _CellReader(summary, samples, types, min_cells, (*_with_parts(absent), *untold))
     columns = {f.id: reader.measure(f) for f in cell_features if f.measure != "expression"}
     return pd.DataFrame(columns, index=list(summary.samples), dtype=float)
+
+
+def _with_parts(absent: Sequence[str]) -> tuple[str, ...]:
+    """Return compartments with those that lie wholly within one of them: no T cells, no CD8."""
+    gone = [set(COMPARTMENTS[name]) for name in absent]
+    return tuple(
+        name for name, members in COMPARTMENTS.items() if any(set(members) <= g for g in gone)
+    )
 
 
 class _CellReader:

@@ -89,6 +89,8 @@ def score_cohort(
     chosen = choose_standardisation(
         cohort, asked=standardisation, min_cohort_size=model.min_cohort_size
     )
+    if chosen not in model.arms:
+        raise _no_such_arm(model, cohort, chosen)
     transformer = model.transformer
     if is_gene_scaled_cohort(cohort.adata):
         transformer = transformer.with_score_kind("mean_z")
@@ -140,6 +142,20 @@ def score_cohort(
         model.transformer.background_coverage(cohort.adata),
         genes,
         _gene_values(transformer, cohort, genes),
+    )
+
+
+def _no_such_arm(
+    model: ResistanceModel, cohort: IngestedCohort, chosen: Standardisation
+) -> CohortError:
+    """Return why a model of one standardisation alone cannot score a cohort the other way."""
+    others = ", ".join(model.arms)
+    mend = f"give at least {model.min_cohort_size} samples, or use a model that has both"
+    if chosen == "cohort":
+        mend = f"use --standardisation {others}"
+    return CohortError(
+        f"cohort '{cohort.name}' has {cohort.adata.n_obs} samples and would be scored "
+        f"{chosen}-relative; this model is {others}-relative alone: {mend}"
     )
 
 

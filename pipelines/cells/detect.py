@@ -18,7 +18,8 @@ _LOOKED_AT = 300
 _UNDETECTED = 0.4
 """Share of the catalogue's genes that a row does not show: about 0.1 in bulk tumours, 0.5 and more
 in single cells."""
-_ROWS_A_SAMPLE = 20
+_FEWEST_GROUPED, _ROWS_A_SAMPLE = 500, 20
+"""Fewest rows, and rows a sample on average, that make cells whatever they show."""
 _FEWEST_GENES = 20
 _GROUPS = ("sample_id", "sample", "lesion_sample", "library_id", "patient_id", "donor_id")
 
@@ -53,7 +54,8 @@ def looks_like_cells(source: CellSource, *, catalogue: Catalogue) -> bool:
     groups = [name for name in _GROUPS if name in source.obs_columns]
     for name in groups:
         sizes = source.obs([name])[name].astype(str).value_counts()
-        if len(sizes) and source.n_cells / len(sizes) >= _ROWS_A_SAMPLE:
+        many = source.n_cells >= _FEWEST_GROUPED
+        if many and len(sizes) and source.n_cells / len(sizes) >= _ROWS_A_SAMPLE:
             return True
     symbols = translate_genes(list(source.genes), catalogue=catalogue).symbols
     known = np.flatnonzero(np.isin(np.asarray(symbols, dtype=object), list(catalogue.gene_symbols)))

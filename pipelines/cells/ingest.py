@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, default_catalogue
@@ -13,8 +14,8 @@ from features.cell_features import CellFeature, default_cell_features
 from features.cell_source import CellSource, open_cells
 from features.cell_transformer import compartment_layer
 from features.cell_types import COMPARTMENTS
-from features.cohort import check_cohort
-from features.errors import CohortError
+from features.cohort import check_cohort, dense_expression
+from features.errors import CohortError, examples
 from features.genes import GeneTable, GeneTranslation, translate_genes
 from pipelines.cells.prepare import prepare_cells
 from pipelines.cells.prepared import PreparedCells
@@ -28,6 +29,8 @@ __all__ = ["ingest_cells"]
 
 _LOG = logging.getLogger(__name__)
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol")
+_SAID_OF_SAMPLES = ("matrix:", "clinical table", "patients have several", "without a label")
+"""Of the notes of a given pseudobulk, those that the cells' own notes say too."""
 _SHOWN = ("malignant", "t_cell", "b_cell", "nk_cell", "myeloid", "stroma")
 
 
@@ -83,6 +86,7 @@ def ingest_cells(
         pseudobulk=None if pseudobulk is None else pseudobulk.adata,
     )
     notes = [*translation.notes, *prepared.notes, *_compartment_notes(adata, config)]
+    adata = _without_empty(adata, notes)
     _describe(adata, config, root, clinical=samples.clinical, notes=notes)
     _state_facts(adata, prepared, translation, pseudobulk, catalogue, config, notes)
     report = check_cohort(adata, labels_required=labels_required, catalogue=catalogue)
@@ -95,6 +99,18 @@ def ingest_cells(
     if pseudobulk is not None:
         files |= pseudobulk.files
     return IngestedCohort(adata, report, files, prepared)
+
+
+def _without_empty(adata: ad.AnnData, notes: list[str]) -> ad.AnnData:
+    """Return the cohort without samples of which no cell is left, noted."""
+    values = dense_expression(adata)
+    empty = ~np.isfinite(values).any(axis=1)
+    if not empty.any():
+        return adata
+    notes.append(
+        f"{int(empty.sum())} samples without a cell left: {examples(adata.obs_names[empty])}"
+    )
+    return adata[~empty].copy()
 
 
 def _hash(path: Path) -> str:
@@ -191,7 +207,11 @@ def _state_facts(
     }
     if pseudobulk is not None:
         facts |= pseudobulk.adata.uns["oncoresist"]
-        notes += [f"pseudobulk as given: {note}" for note in pseudobulk.report.notes]
+        notes += [
+            f"pseudobulk as given: {note}"
+            for note in pseudobulk.report.notes
+            if not any(said in note for said in _SAID_OF_SAMPLES)
+        ]
     else:
         names = dict(zip(prepared.symbols, prepared.originals, strict=True))
         ensembl = {gene.symbol: gene.ensembl_id for gene in catalogue.genes}

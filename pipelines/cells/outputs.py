@@ -127,11 +127,20 @@ def _write_copy(
         raise ConfigError(f"{target} is the file that was scored; choose another output")
     if source.is_dir():
         temporary = target.with_name(f".{target.name}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary)
-        _add_scores(zarr.open_group(temporary, mode="r+"), prepared, scored, loaded, resistance)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(source, temporary)
+            store = zarr.open_group(temporary, mode="r+", use_consolidated=False)
+            _add_scores(store, prepared, scored, loaded, resistance)
+            zarr.consolidate_metadata(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+        except OSError as error:
+            raise ConfigError(
+                f"{target} cannot be written: {error}; choose another output"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         return target
     with replaced_when_done(target) as temporary:
         shutil.copyfile(source, temporary)

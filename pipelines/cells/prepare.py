@@ -16,7 +16,7 @@ from features.cell_features import CellFeature
 from features.cell_quality import CellQuality, ambient_notes, cell_quality
 from features.cell_source import CellSource
 from features.cell_summary import summarise_cells
-from features.cell_types import CELL_TYPES, map_annotation
+from features.cell_types import CELL_TYPES, COMPARTMENTS, map_annotation
 from features.cell_view import CellView, sketch, view_cells
 from features.errors import CohortError, examples
 from features.genes import GeneTranslation
@@ -31,6 +31,7 @@ __all__ = ["cell_unit", "prepare_cells"]
 _LOOKED_AT = 500
 _SEED = 0
 _MALIGNANT = {"true", "yes", "1", "1.0", "aneuploid", "malignant", "tumor", "tumour"}
+_NOT_SAID = {"", "unknown", "nan", "na", "n/a", "none", "not.defined", "not defined"}
 _SCORES = "cells.parquet"
 
 
@@ -120,7 +121,7 @@ def _without_dropped(
     codes: NDArray[np.int32], quality: CellQuality, config: CohortConfig
 ) -> NDArray[np.int32]:
     """Return the samples of the cells, -1 for those of low quality and doublets."""
-    dropped = np.zeros(len(codes), dtype=bool)
+    dropped = quality.table["total_counts"].eq(0).to_numpy()
     for name in config.cells.drop:
         if name in quality.table:
             dropped |= quality.table[name].fillna(False).to_numpy(dtype=bool)
@@ -202,7 +203,9 @@ def _types(
     settings, annotation = config.cells, None
     if settings.cell_type is not None:
         given = _named_column(source, settings.cell_type, "cells.cell_type", config)
-        names, unmapped = map_annotation([str(value) for value in given.fillna("unknown")])
+        names, unmapped = map_annotation(
+            [str(value) for value in given.astype(object).where(given.notna(), "unknown")]
+        )
         types = np.array([CELL_TYPES.index(name) for name in names], dtype=np.int8)
         notes = [f"cell types: obs['{settings.cell_type}'], in this project's vocabulary"]
         if unmapped:
@@ -218,9 +221,16 @@ def _types(
         types, notes = annotation.types, list(annotation.notes)
     if settings.malignant is not None:
         said = _named_column(source, settings.malignant, "cells.malignant", config)
-        malignant = said.astype(str).str.lower().str.strip().isin(_MALIGNANT).to_numpy()
-        types = np.where(malignant, CELL_TYPES.index("malignant"), types).astype(np.int8)
-        notes.append(f"{int(malignant.sum()):,} cells malignant by obs['{settings.malignant}']")
+        words = said.astype(object).where(said.notna(), "").astype(str).str.lower().str.strip()
+        malignant = words.isin(_MALIGNANT).to_numpy()
+        normal = ~malignant & ~words.isin(_NOT_SAID).to_numpy()
+        called = np.isin(types, [CELL_TYPES.index(name) for name in COMPARTMENTS["malignant"]])
+        types = np.where(malignant, CELL_TYPES.index("malignant"), types)
+        types = np.where(normal & called, CELL_TYPES.index("other"), types).astype(np.int8)
+        notes.append(
+            f"{int(malignant.sum()):,} cells malignant by obs['{settings.malignant}'], "
+            f"{int((normal & called).sum()):,} called so by markers are not"
+        )
     return annotation, types, notes
 
 

@@ -87,9 +87,9 @@ class PreparedCells:
     @property
     def told(self) -> tuple[str, ...]:
         """Cell types that the file's genes can tell, or that its annotation has."""
-        if self.annotation is not None:
-            return self.annotation.measured
-        return tuple(CELL_TYPES[code] for code in np.unique(self.types))
+        there = {CELL_TYPES[code] for code in np.unique(self.types)}
+        measured = set() if self.annotation is None else set(self.annotation.measured)
+        return tuple(name for name in CELL_TYPES if name in there | measured)
 
     def table(self) -> pd.DataFrame:
         """Return the scores of every cell kept, with ``sample`` and ``type``, by cell id.

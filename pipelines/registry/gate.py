@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import ModelError
+from features.reference import Standardisation
 from models.resistance_model import ResistanceModel
 from pipelines.provenance import code_versions
 from pipelines.registry.gate_catalogue import catalogue_check
@@ -123,7 +124,14 @@ def judge(
     else:
         progress("gate: a fresh process")
         checks += fresh_process_checks(record, model, tolerance=limits.score_tolerance)
-    return GateReport(name, record.version, record.run_id, tuple(checks), limits.standardisations)
+    judged = _judged_arms(model, limits)
+    return GateReport(name, record.version, record.run_id, tuple(checks), judged)
+
+
+def _judged_arms(model: ResistanceModel | None, limits: GateConfig) -> tuple[Standardisation, ...]:
+    """Return the standardisations asked for that the model has; all where it cannot be read."""
+    asked = limits.standardisations
+    return tuple(arm for arm in asked if model is None or arm in model.arms)
 
 
 def _load(record: VersionRecord) -> tuple[ResistanceModel | None, str]:
@@ -151,7 +159,10 @@ def _checks_here(
         mend = "train again"
         yield Check("beats the baselines", "its run", "failed", "gone", "in the store", mend)
         return
-    judged = [arm for arm in limits.standardisations if model is None or arm in model.arms]
+    judged = _judged_arms(model, limits)
+    if not judged:
+        asked, mend = ", ".join(limits.standardisations), "name one that the model has under gate"
+        yield Check("beats the baselines", "standardisation", "failed", asked, "in the model", mend)
     for arm in judged:
         yield from figure_checks(record, arm, limits=limits)
     for arm in judged:

@@ -20,6 +20,8 @@ __all__ = ["leak_checks", "splits_of_plan"]
 _GROUP = "no leak"
 _SCHEMES = ("loco", "nested", "tumour_type")
 _NULL_BOUND = 0.995
+_FEWEST_SHUFFLES = {"loco": 2, "nested": 5}
+"""Fewest shuffles that are judged: on one cohort few AUROCs are possible, and may be the same."""
 _MOST_MISSED = "a sound model fails this once in 200"
 _TRAIN_AGAIN = "train again, and do not use this version: its figures are too good"
 
@@ -113,7 +115,7 @@ def _null(origin: VersionRecord, arm: Standardisation) -> Check:
     what = f"AUROC on shuffled labels, {arm}-relative"
     table = origin.table(f"tables/null{ARM_SUFFIX[arm]}.parquet")
     values = np.array([]) if table is None else table["auroc"].dropna().to_numpy(float)
-    if values.size < 2:
+    if values.size < _FEWEST_SHUFFLES[origin.scheme]:
         told = "not measured (validation.permutations)"
         return Check(_GROUP, what, "not applicable", told, "")
     mean, error = float(values.mean()), float(stats.sem(values))

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ def log_model(
             artifacts={_MODEL_ARTIFACT: str(Path(folder) / _MODEL_ARTIFACT)},
             code_paths=[str(_PACKAGES / "features"), str(_PACKAGES / "models")],
             signature=signature,
-            input_example=_made_up_example(model.feature_names),
+            input_example=_made_up_example(model, standardisation=served),
             pip_requirements=library_requirements(),
             model_type="classifier",
             tags=dict(tags or {}),
@@ -114,9 +114,11 @@ def shortened(text: str, *, most: int) -> str:
     return text[: most - 1].rpartition("\n")[0] + "\n…"
 
 
-def _made_up_example(features: Sequence[str]) -> pd.DataFrame:
-    values = np.random.default_rng(0).uniform(0.2, 0.8, (3, len(features))).round(3)
-    return pd.DataFrame(values, columns=list(features)).assign(cohort="synthetic")
+def _made_up_example(model: ResistanceModel, *, standardisation: str) -> pd.DataFrame:
+    n_rows = 3 if standardisation == "reference" else max(3, model.min_cohort_size)
+    shape = (n_rows, len(model.feature_names))
+    values = np.random.default_rng(0).uniform(0.2, 0.8, shape).round(3)
+    return pd.DataFrame(values, columns=model.feature_names).assign(cohort="synthetic")
 
 
 @contextmanager

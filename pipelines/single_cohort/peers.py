@@ -58,6 +58,8 @@ def naive_peers(
     peers = predict_signatures(
         plan.samples, splits, scores=scores, standardisation=standardisation, min_cohort_size=size
     )
+    # The share alone ranks nobody; that of the folds' training parts would.
+    peers["prior"]["score"] = 0.0
     for name in scores:
         # Nothing is fitted but the curve: folds must not shift the ranks against one another.
         found = peers[str(name)]
