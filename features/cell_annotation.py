@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.cell_calls import CellCalls, call_cells
 from features.cell_expression import has_linear_scale, log_columns
+from features.cell_scores import zeros_stay
 from features.cell_smoothing import smooth
 from features.cell_source import CellSource, chunk_size
 from features.cell_type_scores import GeneScale, TypeMarkers, learn_scale
@@ -98,7 +99,8 @@ def annotate_cells(
     of another type keeps its own.
     """
     _check(source, symbols, clusters)
-    markers, rows = TypeMarkers(symbols), chunk_size(source, memory_mb=memory_mb)
+    markers = TypeMarkers(symbols)
+    rows = chunk_size(source, memory_mb=memory_mb, dense=not zeros_stay(finding))
     scale = learn_scale(source, markers, finding=finding, rows=rows)
     calls = _call_all(source, markers, scale, finding=finding, rows=rows)
     notes = _notes(markers, scale, calls)

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 
 from features.cell_expression import log_columns
+from features.cell_scores import zeros_stay
 from features.cell_source import CellSource, chunk_size
 from features.errors import CohortError
 from features.units import UnitFinding
 
 __all__ = ["ClusterModel", "cluster_cells", "sketch"]
 
+_MOST_OVER = 1.5
 _FEWEST_OF_SAMPLE = 50
 """Cells of a sample that a sketch takes at least, as far as it has them."""
 
@@ -61,7 +63,8 @@ def sketch(
 ) -> NDArray[np.intp]:
     """Return sorted positions of about ``size`` cells, drawn from each sample by its share.
 
-    Cells of sample -1 are left out; every sample gives at least 50 cells, or all that it has.
+    Cells of sample -1 are left out; every sample gives at least 50 cells, or all that it has, as
+    long as that does not make more than half as many again.
 
     Raises
     ------
@@ -82,7 +85,10 @@ def sketch(
         cells = np.flatnonzero(samples == code)
         wanted = max(round(size * cells.size / kept.size), min(_FEWEST_OF_SAMPLE, cells.size))
         drawn.append(rng.choice(cells, size=min(wanted, cells.size), replace=False))
-    return np.sort(np.concatenate(drawn))
+    found = np.sort(np.concatenate(drawn))
+    if found.size > _MOST_OVER * size:  # very many samples
+        found = np.sort(rng.choice(found, size=size, replace=False))
+    return found
 
 
 def cluster_cells(
@@ -101,7 +107,8 @@ def cluster_cells(
     found[positions] = clusters
     if positions.size == source.n_cells:
         return found
-    for start, block in source.chunks(chunk_size(source, memory_mb=memory_mb)):
+    rows = chunk_size(source, memory_mb=memory_mb, dense=not zeros_stay(model.finding))
+    for start, block in source.chunks(rows):
         within = np.arange(start, start + block.shape[0])
         others = found[within] < 0
         found[within[others]] = model.predict(block[others])

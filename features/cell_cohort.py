@@ -209,7 +209,9 @@ class _CellReader:
         if others.size < self._min_cells:
             return np.nan
         if feature.measure == "low":
-            return float(np.mean(own < np.percentile(others.astype(float), _LOW)))
+            limit = np.percentile(others.astype(float), _LOW)
+            # Where a twentieth of the others show nothing at all, nothing can lie lower.
+            return float(np.mean(own < limit)) if limit > others.min() else np.nan
         return float(np.mean(own > np.percentile(others.astype(float), _HIGH)))
 
     def _rows_of_samples(self) -> Mapping[int, NDArray[np.intp]]:

@@ -54,7 +54,8 @@ class CellFeature(BaseModel):
     Shannon entropy of the cell types, as a share of its highest value; ``expression``: a marker, or
     one gene, in the compartment's pseudobulk; ``detected``: share of the compartment's cells in
     which every gene is detected; ``low`` (``high``): share of its cells whose score of the marker
-    lies below the 5th (above the 95th) percentile of the sample's other cells; ``spread``: 90th
+    lies below the 5th (above the 95th) percentile of the sample's other cells (``low`` is missing
+    where that percentile is their lowest score); ``spread``: 90th
     minus 10th percentile of the marker's score over its cells."""
     compartment: str
     """A compartment of :data:`features.cell_types.COMPARTMENTS`, or ``all``."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.cell_doublets import find_doublets
 from features.cell_expression import has_linear_scale, linear_block, row_sums
+from features.cell_scores import zeros_stay
 from features.cell_source import CellSource, chunk_size
 from features.cell_types import CELL_TYPES, name_marker_genes
 from features.errors import CohortError, examples
@@ -115,7 +116,7 @@ def cell_quality(
     """
     _check(source, symbols=symbols, samples=samples, types=types, n_samples=len(sample_names))
     columns, skipped = _columns(symbols, finding)
-    rows = chunk_size(source, memory_mb=memory_mb)
+    rows = chunk_size(source, memory_mb=memory_mb, dense=not zeros_stay(finding))
     table, ambient = _measure(source, columns, finding=finding, rows=rows, types=types)
     metrics, left_out = _metrics(table, finding, n_genes=len(symbols))
     thresholds, few = _thresholds(table, metrics, samples, sample_names)
@@ -159,7 +160,7 @@ def ambient_notes(
     if finding.unit != "counts":
         return ()
     columns, _ = _columns(symbols, finding)
-    rows = chunk_size(source, memory_mb=memory_mb)
+    rows = chunk_size(source, memory_mb=memory_mb, dense=not zeros_stay(finding))
     _, said = _measure(source, columns, finding=finding, rows=rows, types=types)
     return tuple(f"ambient RNA is not corrected for: {sentence}" for sentence in said)
 
@@ -230,14 +231,15 @@ def _measure(
     names = ("total_counts", "n_genes", "mito_share", "ribo_share")
     values = {name: np.full(n_cells, np.nan, dtype=np.float32) for name in names}
     carrying = {name: np.zeros(n_cells, dtype=np.bool_) for name in _AMBIENT}
+    negative = False
     for start, block in source.chunks(rows):
         linear = linear_block(block, finding)
         within = slice(start, start + linear.shape[0])
         totals = row_sums(linear)
         if has_linear_scale(finding):
             values["total_counts"][within] = totals
-        if has_linear_scale(finding) or linear.min() >= 0:
-            values["n_genes"][within] = row_sums(linear > 0)
+        values["n_genes"][within] = row_sums(linear > 0)
+        negative = negative or linear.min() < 0
         for name in ("mito_share", "ribo_share"):
             if columns[name].size:
                 part = row_sums(linear[:, columns[name]])
@@ -245,6 +247,8 @@ def _measure(
                 values[name][within] = share
         for name in _AMBIENT:
             carrying[name][within] = row_sums(linear[:, columns[name]]) > 0
+    if negative and not has_linear_scale(finding):  # no zero that means not detected
+        values["n_genes"][:] = np.nan
     table = pd.DataFrame(values)
     table["low_quality"] = False
     table["doublet_score"] = np.full(n_cells, np.nan, dtype=np.float32)

@@ -108,6 +108,26 @@ class CellSource:
         """
         return self._frame(self._obs, columns, "obs")
 
+    def obs_column(self, name: str) -> "pd.Series[Any]":
+        """Return one column of ``obs`` (n_cells,) by position, without the cells' ids.
+
+        Raises
+        ------
+        CohortError
+            There is no such column, or it cannot be read.
+        """
+        if name not in self.obs_columns:
+            raise CohortError(
+                f"{self.name}: obs lacks the column '{name}'; it has {examples(self.obs_columns)}"
+            )
+        try:
+            return self._obs.column(name)
+        except Exception as error:
+            raise CohortError(
+                f"{self.name}: obs['{name}'] cannot be read: {reason(error)}; write it anew with "
+                "anndata"
+            ) from error
+
     def var(self) -> pd.DataFrame:
         """Return ``var`` (n_genes, n_columns).
 

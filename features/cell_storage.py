@@ -71,6 +71,10 @@ class CellTable(Protocol):
         """Return these columns, the ids as index."""
         ...
 
+    def column(self, name: str) -> "pd.Series[Any]":
+        """Return one column by position: ids weigh more than most columns."""
+        ...
+
 
 class SparseRows:
     """Compressed rows: arrays of HDF5, zarr or numpy; only where each row starts is in memory."""
@@ -148,6 +152,10 @@ class FrameTable:
         chosen.index = pd.Index(self.ids(0, len(chosen)), dtype=object)
         return chosen
 
+    def column(self, name: str) -> "pd.Series[Any]":
+        """Return one column by position."""
+        return self._frame.iloc[:, self.columns.index(name)].reset_index(drop=True)
+
 
 class StoredTable:
     """A table of an h5ad file or a zarr store, by columns."""
@@ -174,6 +182,10 @@ class StoredTable:
         stored = self._ids if hasattr(self._ids, "shape") else ad.io.read_elem(self._ids)
         ids = self.ids(0, int(stored.shape[0]))
         return pd.DataFrame(read, index=pd.Index(ids, dtype=object))
+
+    def column(self, name: str) -> "pd.Series[Any]":
+        """Return one column by position."""
+        return pd.Series(ad.io.read_elem(self._group[name]))
 
 
 def stored_table(group: Any) -> CellTable:

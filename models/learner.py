@@ -123,9 +123,12 @@ class Learner:
             self._scores[key] = pd.Series(scores, index=table.index)
         return self._scores[key]
 
-    def with_labels_shuffled(self, rng: np.random.Generator) -> "Learner":
+    def with_labels_shuffled(
+        self, rng: np.random.Generator, *, by_patient: bool = False
+    ) -> "Learner":
         """Return a learner of the same features whose labels are permuted within cohorts."""
-        return replace(self, samples=shuffle_labels(self.samples, rng=rng), _scores={})
+        shuffled = shuffle_labels(self.samples, rng=rng, by_patient=by_patient)
+        return replace(self, samples=shuffled, _scores={})
 
     def with_features(self, features: pd.DataFrame) -> "Learner":
         """Return a learner of the same samples on these features, whatever part they train on."""
@@ -156,10 +159,35 @@ class Learner:
         )
 
 
-def shuffle_labels(samples: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
-    """Return samples whose labels are permuted within each cohort: the null of no signal."""
+def shuffle_labels(
+    samples: pd.DataFrame, *, rng: np.random.Generator, by_patient: bool = False
+) -> pd.DataFrame:
+    """Return samples whose labels are permuted within each cohort: the null of no signal.
+
+    With ``by_patient`` the labels of whole patients change places, among patients of as many
+    labelled samples: a patient's samples are alike, and permuted one by one the null is too
+    narrow.
+    """
     shuffled = samples.copy()
+    if by_patient:
+        return _with_patients_shuffled(shuffled, rng)
     for cohort in sorted(samples["cohort"].unique()):
         rows = ((samples["cohort"] == cohort) & samples["resistant"].notna()).to_numpy()
         shuffled.loc[rows, "resistant"] = rng.permutation(samples["resistant"].to_numpy()[rows])
     return shuffled
+
+
+def _with_patients_shuffled(samples: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    labels = samples["resistant"].to_numpy(dtype=float).copy()
+    labelled = np.flatnonzero(np.isfinite(labels))
+    patients = patient_keys(samples).to_numpy()[labelled]
+    blocks: dict[tuple[str, int], list[NDArray[np.intp]]] = {}
+    for patient in dict.fromkeys(patients):
+        rows = labelled[patients == patient]
+        cohort = str(samples["cohort"].iloc[rows[0]])
+        blocks.setdefault((cohort, rows.size), []).append(rows)
+    for alike in blocks.values():
+        given = [labels[rows].copy() for rows in alike]
+        for rows, place in zip(alike, rng.permutation(len(alike)), strict=True):
+            labels[rows] = given[place]
+    return samples.assign(resistant=labels)

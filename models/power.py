@@ -106,8 +106,8 @@ def null_auroc(
 ) -> pd.DataFrame:
     """Return the mean leave-one-cohort-out AUROC of the whole pipeline without any signal.
 
-    Labels are shuffled within cohorts, then candidates are chosen, calibrated and tested as with
-    the true ones.
+    Labels are shuffled within cohorts (of one cohort those of whole patients), then candidates are
+    chosen, calibrated and tested as with the true ones.
 
     Parameters
     ----------
@@ -133,7 +133,9 @@ def null_auroc(
     for number in range(permutations):
 
         def measure(number: int = number) -> float:
-            shuffled = learner.with_labels_shuffled(np.random.default_rng([seed, number]))
+            shuffled = learner.with_labels_shuffled(
+                np.random.default_rng([seed, number]), by_patient=scheme == "nested"
+            )
             found = predict_out_of_fold(shuffled, splits, tuner=forgetful)
             estimates = evaluate_predictions(found.predictions, n_resamples=2, seed=seed)
             return estimates["auroc"].value

@@ -115,8 +115,9 @@ def score(
             version=loaded.version,
             force=force,
         )
-        write_scored(scored, loaded, output)
+        # The cells first: what can fail there leaves no predictions that look whole.
         written = write_cells(scored, loaded, output) if cells else []
+        write_scored(scored, loaded, output)
     for note in (*loaded.notes, *scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts()

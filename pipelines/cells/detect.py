@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "holds_cells", "looks_like_cells"]
 FORMATS = (".h5ad", ".zarr")
 _FEWEST_CELLS = 50
 _LOOKED_AT = 300
-_UNDETECTED = 0.4
+_UNDETECTED, _UNDETECTED_GROUPED = 0.4, 0.15
 """Share of the catalogue's genes that a row does not show: about 0.1 in bulk tumours, 0.5 and more
 in single cells."""
 _FEWEST_GROUPED, _ROWS_A_SAMPLE = 500, 20
@@ -48,20 +48,36 @@ def holds_cells(config: CohortConfig, path: Path, *, catalogue: Catalogue) -> bo
 
 
 def looks_like_cells(source: CellSource, *, catalogue: Catalogue) -> bool:
-    """Return whether rows are single cells: many a sample, or most marker genes undetected."""
+    """Return whether rows are single cells: most marker genes undetected, or many a sample.
+
+    Where many rows share a sample, a fifth of the genes undetected is enough: bulk tumours show
+    nearly all of the catalogue's.
+    """
     if source.n_cells < _FEWEST_CELLS:
         return False
-    groups = [name for name in _GROUPS if name in source.obs_columns]
-    for name in groups:
-        sizes = source.obs([name])[name].astype(str).value_counts()
-        many = source.n_cells >= _FEWEST_GROUPED
-        if many and len(sizes) and source.n_cells / len(sizes) >= _ROWS_A_SAMPLE:
+    undetected = _undetected_share(source, catalogue)
+    if np.isfinite(undetected) and undetected >= _UNDETECTED:
+        return True
+    if source.n_cells < _FEWEST_GROUPED or undetected < _UNDETECTED_GROUPED:
+        return False
+    for name in (name for name in _GROUPS if name in source.obs_columns):
+        stated = source.obs_column(name).dropna().astype(str).str.strip()
+        groups = stated[stated != ""].nunique()
+        if groups and source.n_cells / groups >= _ROWS_A_SAMPLE:
             return True
+    return False
+
+
+def _undetected_share(source: CellSource, catalogue: Catalogue) -> float:
+    """Return the median share of the catalogue's genes that are zero in a row.
+
+    Of all genes where the file has few of the catalogue's, as a panel does.
+    """
     symbols = translate_genes(list(source.genes), catalogue=catalogue).symbols
     known = np.flatnonzero(np.isin(np.asarray(symbols, dtype=object), list(catalogue.gene_symbols)))
     if known.size < _FEWEST_GENES:
-        return False
+        known = np.arange(len(symbols))
     chosen = np.unique(np.linspace(0, source.n_cells - 1, _LOOKED_AT).astype(np.intp))
     block = source.rows(chosen)[:, known]
     values = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
-    return bool(np.median(np.mean(values == 0, axis=1)) >= _UNDETECTED)
+    return float(np.median(np.mean(values == 0, axis=1)))

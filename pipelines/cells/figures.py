@@ -42,6 +42,8 @@ class CellPicture:
         Where those scores come from, for a caption.
     attributions
         Per-cell SHAP of the cell-level model; None where not explained.
+    explained_words
+        Which models those are of, for a caption.
     """
 
     prepared: PreparedCells
@@ -49,6 +51,7 @@ class CellPicture:
     resistance: NDArray[np.float32] | None = None
     resistance_words: str = ""
     attributions: Attributions | None = None
+    explained_words: str = ""
 
 
 def cell_figures(
@@ -75,7 +78,7 @@ def cell_figures(
             picture.attributions,
             title="What makes a cell look resistant",
             names=names,
-            note="Cell-level model; each cell by a model that had not seen its patient.",
+            note=picture.explained_words,
         )
     return figures
 

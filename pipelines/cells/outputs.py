@@ -1,6 +1,8 @@
 """What scoring gives back of single cells: pictures, a table, and a copy of the file with them."""
 
+import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,8 @@ def draw_cells(scored: ScoredCohort, model: ResistanceModel) -> dict[str, bytes]
     resistance, words, attributions = None, "", None
     if model.cells is not None:
         resistance = scores_of_cells(prepared, model.cells)
-        words = "Resistance: by the cell-level model, uncalibrated."
+        seen = " It was trained on these samples." if scored.in_sample else ""
+        words = f"Resistance: by the cell-level model, uncalibrated.{seen}"
         kept = np.flatnonzero(prepared.samples >= 0)
         rng = np.random.default_rng(0)
         chosen = np.sort(rng.permutation(kept)[:_EXPLAINED])
@@ -54,7 +57,8 @@ def draw_cells(scored: ScoredCohort, model: ResistanceModel) -> dict[str, bytes]
         wanted = table.reindex(columns=list(model.cells.feature_names)).astype(float)
         attributions = model.cells.explain(wanted)
     labels = scored.resistant.astype(float)
-    picture = CellPicture(prepared, labels, resistance, words, attributions)
+    explained = words.replace("Resistance: by the", "The")
+    picture = CellPicture(prepared, labels, resistance, words, attributions, explained)
     figures = cell_figures(picture, catalogue=model.catalogue, setting=model.setting)
     return {name: png_bytes(figure) for name, figure in figures.items()}
 
@@ -129,7 +133,9 @@ def _write_copy(
         temporary = target.with_name(f".{target.name}.part")
         try:
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(source, temporary)
+            shutil.copytree(source, temporary, copy_function=shutil.copyfile)
+            for folder in (temporary, *(path for path in temporary.rglob("*") if path.is_dir())):
+                folder.chmod(_new_file_mode(folder=True))
             store = zarr.open_group(temporary, mode="r+", use_consolidated=False)
             _add_scores(store, prepared, scored, loaded, resistance)
             zarr.consolidate_metadata(temporary)
@@ -144,10 +150,17 @@ def _write_copy(
         return target
     with replaced_when_done(target) as temporary:
         shutil.copyfile(source, temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(_new_file_mode())
         with h5py.File(temporary, "r+") as file:
             _add_scores(file, prepared, scored, loaded, resistance)
     return target
+
+
+def _new_file_mode(*, folder: bool = False) -> int:
+    """Return the mode that a new file gets: the copy of a file is no more open than others."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return (0o777 if folder else 0o666) & ~mask
 
 
 def _add_scores(
@@ -158,6 +171,8 @@ def _add_scores(
     resistance: NDArray[np.float32] | None,
 ) -> None:
     """Write the cells' columns, scores and map into an open store, over those of an earlier one."""
+    if "column-order" not in getattr(file["obs"], "attrs", {}):
+        _rewrite_obs(file)
     obs = file["obs"]
     order = [str(name) for name in obs.attrs["column-order"]]
     for name, values in _columns(prepared, scored, resistance):
@@ -183,6 +198,22 @@ def _add_scores(
         "words": _WORDS,
     }
     _replace(file["uns"], _FACTS_KEY, facts)
+
+
+def _rewrite_obs(file: Any) -> None:
+    """Write ``obs`` in the present layout, where an earlier anndata wrote it as one array."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = ad.io.read_elem(file["obs"])
+    if isinstance(whole, np.ndarray):
+        whole = pd.DataFrame.from_records(whole, index=whole.dtype.names[0])
+        whole.index = [
+            name.decode() if isinstance(name, bytes) else str(name) for name in whole.index
+        ]
+        for name in whole:
+            if whole[name].dtype == object:
+                whole[name] = [v.decode() if isinstance(v, bytes) else v for v in whole[name]]
+    _replace(file, "obs", whole)
 
 
 def _replace(group: Any, key: str, value: Any) -> None:

@@ -30,6 +30,9 @@ __all__ = ["cell_unit", "prepare_cells"]
 
 _LOOKED_AT = 500
 _SEED = 0
+_FEWEST_VIEWED = 500
+# A view holds its cells in several copies on the way: bytes a value, all of them together.
+_BYTES_SPARSE, _BYTES_DENSE = 60, 40
 _MALIGNANT = {"true", "yes", "1", "1.0", "aneuploid", "malignant", "tumor", "tumour"}
 _NOT_SAID = {"", "unknown", "nan", "na", "n/a", "none", "not.defined", "not defined"}
 _SCORES = "cells.parquet"
@@ -92,7 +95,7 @@ def prepare_cells(
     notes = (
         *found.notes,
         *(note for note in quality.skipped if not note.startswith("ambient")),
-        *_quality_notes(found.codes, samples, quality),
+        *_quality_notes(found.codes, samples, quality, settings.drop),
         *([f"view: {', '.join(view.steps)}"] if view.steps else []),
         *view.skipped,
         *type_notes,
@@ -135,16 +138,21 @@ def _without_dropped(
 
 
 def _quality_notes(
-    before: NDArray[np.int32], after: NDArray[np.int32], quality: CellQuality
+    before: NDArray[np.int32],
+    after: NDArray[np.int32],
+    quality: CellQuality,
+    drop: Sequence[str],
 ) -> list[str]:
     left_out = int(((before >= 0) & (after < 0)).sum())
     if not left_out:
         return []
     told = [
-        f"{int(quality.table[name].fillna(False).astype(bool).sum()):,} {words}"
+        f"{int(quality.table[name][before >= 0].fillna(False).astype(bool).sum()):,} {words}"
         for name, words in (("low_quality", "of low quality"), ("doublet", "doublets"))
-        if name in quality.table
+        if name in quality.table and name in drop
     ]
+    nothing = int(quality.table["total_counts"][before >= 0].eq(0).sum())
+    told += [f"{nothing:,} without any count"] if nothing else []
     return [f"{left_out:,} of {len(before):,} cells left out: {', '.join(told)}"]
 
 
@@ -160,7 +168,8 @@ def _view(
     Too few cells or genes make no clusters: nothing is then smoothed over all cells as if they were
     one.
     """
-    positions = sketch(source, samples=samples, size=config.cells.sketch, seed=_SEED)
+    size = min(config.cells.sketch, _cells_in_memory(source, config.cells.memory_mb))
+    positions = sketch(source, samples=samples, size=size, seed=_SEED)
     view = view_cells(
         source,
         symbols=symbols,
@@ -180,6 +189,14 @@ def _view(
         memory_mb=config.cells.memory_mb,
     )
     return view, positions, clusters
+
+
+def _cells_in_memory(source: CellSource, memory_mb: int) -> int:
+    """Return how many cells a view can be made of within the memory set for chunks."""
+    chosen = np.unique(np.linspace(0, source.n_cells - 1, _LOOKED_AT).astype(np.intp))
+    block = source.rows(chosen)
+    values = block.nnz * _BYTES_SPARSE if hasattr(block, "nnz") else block.size * _BYTES_DENSE
+    return max(_FEWEST_VIEWED, int(memory_mb * 2**20 * chosen.size // max(values, 1)))
 
 
 def _batches(
@@ -231,6 +248,14 @@ def _types(
             f"{int(malignant.sum()):,} cells malignant by obs['{settings.malignant}'], "
             f"{int((normal & called).sum()):,} called so by markers are not"
         )
+    gone = {name for part in settings.absent for name in COMPARTMENTS[part]}
+    called = np.isin(types, [CELL_TYPES.index(name) for name in gone])
+    if called.any():
+        types = np.where(called, CELL_TYPES.index("unknown"), types).astype(np.int8)
+        notes.append(
+            f"{int(called.sum()):,} cells called as what the preparation took away "
+            "(cells.absent) are taken as unknown"
+        )
     return annotation, types, notes
 
 
@@ -242,4 +267,4 @@ def _named_column(
             f"cohort '{config.name}' ({source.name}): obs has no column '{column}' ({setting}); "
             f"its columns: {examples(source.obs_columns, most=20)}"
         )
-    return source.obs([column])[column]
+    return source.obs_column(column)

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.data.pandas_dataset import PandasDataset
 from mlflow.entities import Metric
 
+from models.metrics import evaluate_predictions
 from pipelines.tracking import estimate_metrics
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.validate import Validation
@@ -87,7 +89,24 @@ def validation_metrics(validation: Validation) -> dict[str, float]:
         null = tables["null"]["auroc"]
         metrics[f"{prefix}.null_auroc"] = float(null.mean())
         metrics[f"{prefix}.null_auroc_se"] = float(null.std(ddof=1) / len(null) ** 0.5)
+        if validation.scheme == "nested":
+            metrics |= _against_null(validation, prefix)
     return _finite(metrics)
+
+
+def _against_null(validation: Validation, prefix: str) -> dict[str, float]:
+    """Return where the first repeat's AUROC stands among those on shuffled labels.
+
+    ``null_auroc_95``: the AUROC that one shuffle in twenty exceeds; ``null_p``: the share of
+    shuffles at least as high, the data counted among them.
+    """
+    null = validation.tables["null"]["auroc"].to_numpy(dtype=float)
+    first = evaluate_predictions(validation.main.predictions, n_resamples=2, seed=0)["auroc"].value
+    return {
+        f"{prefix}.first_repeat.auroc": first,
+        f"{prefix}.null_auroc_95": float(np.quantile(null, 0.95)),
+        f"{prefix}.null_p": float((1 + (null >= first).sum()) / (1 + null.size)),
+    }
 
 
 def held_out_metrics(validation: Validation, *, cohort: str) -> dict[str, float]:

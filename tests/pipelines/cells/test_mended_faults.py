@@ -45,7 +45,8 @@ def test_cell_types_of_the_file_are_mapped(
     adata = made.adata.copy()
     adata.obs["author_type"] = pd.Categorical(given)
     found = read(write(adata), cells={"cell_type": "author_type"})
-    assert found.cells is not None and found.cells.annotation is None
+    assert found.cells is not None
+    assert found.cells.annotation is None
     expected = np.where(given.isna() | (made.truth == "melanocytic"), "unknown", made.truth)
     assert found.cells.type_names.tolist() == expected.tolist()
     assert found.adata.uns["oncoresist"]["cells"]["annotated_by"] == "the file"
