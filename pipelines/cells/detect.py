@@ -41,8 +41,8 @@ def holds_cells(config: CohortConfig, path: Path, *, catalogue: Catalogue) -> bo
         return False
     if config.modality != "auto":
         return config.modality == "single_cell"
-    if not path.exists():
-        return path.suffix.lower() == ".zarr"
+    if path.suffix.lower() == ".zarr" or not path.exists():
+        return path.suffix.lower() == ".zarr"  # bulk is not read from such stores
     with open_cells(path) as source:
         return looks_like_cells(source, catalogue=catalogue)
 
@@ -55,8 +55,8 @@ def looks_like_cells(source: CellSource, *, catalogue: Catalogue) -> bool:
     """
     if source.n_cells < _FEWEST_CELLS:
         return False
-    undetected = _undetected_share(source, catalogue)
-    if np.isfinite(undetected) and undetected >= _UNDETECTED:
+    undetected, known = _undetected_share(source, catalogue)
+    if known and undetected >= _UNDETECTED:
         return True
     if source.n_cells < _FEWEST_GROUPED or undetected < _UNDETECTED_GROUPED:
         return False
@@ -68,16 +68,17 @@ def looks_like_cells(source: CellSource, *, catalogue: Catalogue) -> bool:
     return False
 
 
-def _undetected_share(source: CellSource, catalogue: Catalogue) -> float:
-    """Return the median share of the catalogue's genes that are zero in a row.
+def _undetected_share(source: CellSource, catalogue: Catalogue) -> tuple[float, bool]:
+    """Return the median share of the catalogue's genes that are zero in a row, and whether it is.
 
-    Of all genes where the file has few of the catalogue's, as a panel does.
+    Of all genes where the file has few of the catalogue's, as a panel does: that says less.
     """
     symbols = translate_genes(list(source.genes), catalogue=catalogue).symbols
     known = np.flatnonzero(np.isin(np.asarray(symbols, dtype=object), list(catalogue.gene_symbols)))
-    if known.size < _FEWEST_GENES:
+    enough = known.size >= _FEWEST_GENES
+    if not enough:
         known = np.arange(len(symbols))
     chosen = np.unique(np.linspace(0, source.n_cells - 1, _LOOKED_AT).astype(np.intp))
     block = source.rows(chosen)[:, known]
     values = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
-    return float(np.median(np.mean(values == 0, axis=1)))
+    return float(np.median(np.mean(values == 0, axis=1))), enough

@@ -207,13 +207,15 @@ def _rewrite_obs(file: Any) -> None:
         whole = ad.io.read_elem(file["obs"])
     if isinstance(whole, np.ndarray):
         whole = pd.DataFrame.from_records(whole, index=whole.dtype.names[0])
-        whole.index = [
-            name.decode() if isinstance(name, bytes) else str(name) for name in whole.index
-        ]
+        whole.index = pd.Index([_as_text(name) for name in whole.index])
         for name in whole:
             if whole[name].dtype == object:
-                whole[name] = [v.decode() if isinstance(v, bytes) else v for v in whole[name]]
+                whole[name] = [_as_text(value) for value in whole[name]]
     _replace(file, "obs", whole)
+
+
+def _as_text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _replace(group: Any, key: str, value: Any) -> None:

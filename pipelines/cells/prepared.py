@@ -91,16 +91,6 @@ class PreparedCells:
         measured = set() if self.annotation is None else set(self.annotation.measured)
         return tuple(name for name in CELL_TYPES if name in there | measured)
 
-    def table(self) -> pd.DataFrame:
-        """Return the scores of every cell kept, with ``sample`` and ``type``, by cell id.
-
-        In memory as a whole (n_cells, n_markers + 4).
-        """
-        if self.summary.scores is None:
-            return pd.DataFrame()
-        table = pd.read_parquet(self.summary.scores).set_index("cell_id")
-        return table[table["sample"].notna()]
-
     def composition(self) -> pd.DataFrame:
         """Return the number of cells of each type (n_samples, n_types)."""
         return pd.DataFrame(

@@ -6,23 +6,33 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.errors import ModelError, OncoResistError
+from features.errors import OncoResistError
 from models.cell_model import CellModel, fit_cell_model
 from models.cell_table import CellTable
 from models.cell_validation import CellOutOfFold, predict_cells_out_of_fold
 from models.plan import ValidationPlan
 from pipelines.cells.prepared import PreparedCells
+from pipelines.cells.scores import cells_at
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.ingest import IngestedCohort
 from pipelines.score import score_cohort
 from pipelines.tracking import load_model
 
-__all__ = ["CellFindings", "cell_table", "learn_cells", "predict_by_bulk_model"]
+__all__ = [
+    "CELL_MODEL_PARAMS",
+    "CellFindings",
+    "as_peer",
+    "cell_table",
+    "learn_cells",
+    "predict_by_bulk_model",
+]
 
 _LOG = logging.getLogger(__name__)
+_MOST_CELLS = 2000
 _MAX_CELLS = 300
 # Cells of a patient share much that is not resistance: leaves hold cells of several lesions.
 _SETTINGS: Mapping[str, int | float] = {
@@ -35,8 +45,15 @@ _SETTINGS: Mapping[str, int | float] = {
     "n_seeds": 1,
 }
 _EXPLAINED = 20
-_DESCRIPTIVE = ("sample", "type", "total_counts", "n_genes")
 _BY_SAMPLE = "n_cells"
+
+
+CELL_MODEL_PARAMS: Mapping[str, int | float] = {
+    **{f"cell_model.{name}": value for name, value in _SETTINGS.items()},
+    "cell_model.max_cells": _MAX_CELLS,
+    "cell_model.explained_cells": _EXPLAINED,
+}
+"""Settings of the cell-level model, as a run's parameters."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class CellFindings:
     ----------
     prepared
         The cells.
+    positions
+        (n_scored,) the cells that took part, in the file.
     out_of_fold
         Cells and lesions scored by models that saw none of the patient's cells.
     model
@@ -54,16 +73,35 @@ class CellFindings:
     """
 
     prepared: PreparedCells
+    positions: NDArray[np.intp]
     out_of_fold: CellOutOfFold
     model: CellModel
 
+    def scores(self) -> NDArray[np.float32]:
+        """Return each cell's score by models that had not seen its patient (n_cells,), else NaN."""
+        found = np.full(len(self.prepared.samples), np.nan, dtype=np.float32)
+        own = self.out_of_fold.cell_scores()
+        ids = cells_at(self.prepared, self.positions)["cell_id"].astype(str)
+        found[self.positions] = own.reindex(ids).to_numpy(dtype=np.float32)
+        return found
 
-def cell_table(prepared: PreparedCells, *, catalogue: Catalogue, setting: str) -> CellTable:
-    """Return the markers' scores of every cell kept, with the sample of each."""
-    table = prepared.table()
-    wanted = [marker.id for marker in catalogue.markers_of(setting) if marker.id in table]
-    scores = table[wanted]
-    return CellTable(scores.loc[:, scores.notna().any()], table["sample"].astype(str))
+
+def cell_table(
+    prepared: PreparedCells, *, catalogue: Catalogue, setting: str, seed: int
+) -> tuple[CellTable, NDArray[np.intp]]:
+    """Return the markers' scores of cells with the sample of each, and the cells' positions.
+
+    At most 2,000 cells a sample, so that memory does not grow with the number of cells.
+    """
+    rng, drawn = np.random.default_rng(seed), []
+    for code in range(len(prepared.sample_names)):
+        rows = np.flatnonzero(prepared.samples == code)
+        drawn.append(rng.permutation(rows)[:_MOST_CELLS])
+    positions = np.sort(np.concatenate(drawn))
+    table = cells_at(prepared, positions).set_index("cell_id")
+    measured = set(prepared.measured_markers)
+    wanted = [marker.id for marker in catalogue.markers_of(setting) if marker.id in measured]
+    return CellTable(table[wanted], table["sample"].astype(str)), positions
 
 
 def learn_cells(
@@ -82,7 +120,9 @@ def learn_cells(
     ModelError
         A training part lacks cells of one class.
     """
-    table = cell_table(prepared, catalogue=dataset.catalogue, setting=config.setting)
+    table, positions = cell_table(
+        prepared, catalogue=dataset.catalogue, setting=config.setting, seed=config.seed
+    )
     lesions = plan.samples.set_index("sample_id")
     common = {
         "settings": _SETTINGS,
@@ -99,7 +139,7 @@ def learn_cells(
         **common,  # type: ignore[arg-type]
     )
     model = fit_cell_model(table, lesions, **common)  # type: ignore[arg-type]
-    return CellFindings(prepared, found, model)
+    return CellFindings(prepared, positions, found, model)
 
 
 def as_peer(found: CellOutOfFold, plan: ValidationPlan) -> pd.DataFrame:
@@ -147,16 +187,3 @@ def predict_by_bulk_model(
         f"score (median {np.nanmedian(shift):.2f})"
     )
     return frame, words
-
-
-def require_cells(cohort: IngestedCohort) -> PreparedCells:
-    """Return the cells behind a cohort.
-
-    Raises
-    ------
-    ModelError
-        It was not made from single cells.
-    """
-    if cohort.cells is None:
-        raise ModelError(f"cohort '{cohort.name}' was not made from single cells")
-    return cohort.cells

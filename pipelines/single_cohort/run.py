@@ -40,6 +40,7 @@ from pipelines.runs.open_run import OpenRun
 from pipelines.runs.reports import held_out_cohort
 from pipelines.runs.tables import log_validation_tables
 from pipelines.runs.tags import verdict_tags, version_tags
+from pipelines.single_cohort.cells import CELL_MODEL_PARAMS
 from pipelines.single_cohort.pages import run_note, short_card, single_card
 from pipelines.single_cohort.train import TrainedSingle
 from pipelines.tracking import LoadedModel
@@ -78,6 +79,8 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
     datasets = training_datasets(trained.dataset, [trained.cohort])
     mlflow.set_tags({**tags, "mlflow.note.content": shortened(note, most=_LONGEST_NOTE)})
     mlflow.log_params(flat_params(config.model_dump(mode="json")))
+    if trained.cells is not None:
+        mlflow.log_params(dict(CELL_MODEL_PARAMS))
     log_datasets(datasets, context="training")
     version, model_id = "", ""
     if trained.model is not None:
@@ -293,16 +296,11 @@ def _log_cells(trained: TrainedSingle) -> None:
     labels = trained.cohort.adata.obs["resistant"].astype(float)
     resistance, words, attributions = None, "", None
     if trained.cells is not None:
-        found = trained.cells.out_of_fold
-        ids = trained.cohort.cells.table().index
-        scores = pd.Series(np.nan, index=ids, dtype=float)
-        own = found.cell_scores()
-        scores.loc[own.index] = own
-        resistance = np.full(len(trained.cohort.cells.samples), np.nan, dtype=np.float32)
-        resistance[trained.cohort.cells.samples >= 0] = scores.to_numpy(dtype=np.float32)
+        resistance = trained.cells.scores()
         words = "Resistance: by cell-level models that had not seen the patient."
-        attributions = found.attributions
-    picture = CellPicture(trained.cohort.cells, labels, resistance, words, attributions)
+        attributions = trained.cells.out_of_fold.attributions
+    explained = "Cell-level models, uncalibrated; each cell by one that had not seen its patient."
+    picture = CellPicture(trained.cohort.cells, labels, resistance, words, attributions, explained)
     figures = cell_figures(
         picture, catalogue=trained.dataset.catalogue, setting=trained.config.setting
     )

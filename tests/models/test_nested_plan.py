@@ -84,7 +84,7 @@ def test_labels_are_shuffled_on_the_first_repeat_alone(
         return SimpleNamespace(predictions=frame)
 
     monkeypatch.setattr(power, "predict_out_of_fold", predict)
-    learner = SimpleNamespace(with_labels_shuffled=lambda rng: None)
+    learner = SimpleNamespace(with_labels_shuffled=lambda rng, by_patient: None)
     found = null_auroc(
         learner,  # type: ignore[arg-type]
         plan,

@@ -24,7 +24,7 @@ from models.training_reference import TrainingReference
 from pipelines.cohorts import read_cohort
 from pipelines.ingest import IngestedCohort
 from pipelines.settings.cohort import CohortConfig
-from pipelines.single_cohort.cells import cell_table, require_cells
+from pipelines.single_cohort.cells import cell_table
 from pipelines.tracking import LoadedModel
 from tests.cells import MadeCells, leave_out_umap, make_cells
 
@@ -79,7 +79,8 @@ def write(tmp_path: Path) -> Write:
 def train_model(cohort: IngestedCohort, catalogue: Catalogue) -> ResistanceModel:
     """Return a small model of a cohort of cells: one standardisation, and the cells' own model."""
     carried = cell_catalogue(catalogue, setting="ici", cell_features=default_cell_features())
-    adata, prepared = cohort.adata, require_cells(cohort)
+    adata, prepared = cohort.adata, cohort.cells
+    assert prepared is not None
     transformer = CellFeatures(carried, setting="ici").fit(adata)
     features = transformer.transform(adata)
     y, cohorts = adata.obs["resistant"].astype(int), adata.obs["cohort"].astype(str)
@@ -110,7 +111,7 @@ def train_model(cohort: IngestedCohort, catalogue: Catalogue) -> ResistanceModel
         "held_out": {"cohort": {"model": held_out, "class prior": held_out}},
     }
     cells = fit_cell_model(
-        cell_table(prepared, catalogue=carried, setting="ici"),
+        cell_table(prepared, catalogue=carried, setting="ici", seed=0)[0],
         adata.obs[["resistant", "patient_id", "cohort"]],
         settings={"n_estimators": 20, "n_seeds": 1},
         max_cells=60,

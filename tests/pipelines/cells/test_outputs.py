@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from models.resistance_model import ResistanceModel
 from pipelines import report, tracking
 from pipelines.cells import outputs
 from pipelines.cells.outputs import draw_cells, write_cells
-from pipelines.cells.scores import dot_table, scores_of_cells, view_table
+from pipelines.cells.scores import cells_at, dot_table, scores_of_cells, view_table
 from pipelines.cli import app
 from pipelines.ingest import IngestedCohort, file_hash
 from pipelines.report import write_scored
@@ -163,6 +164,7 @@ def test_scanpy_goes_on_with_the_copy(written: Written) -> None:
     means = scores.groupby("oncoresist_type", observed=True)["CD8A"].mean()
     assert means["cd8_t"] > 5 * max(means["cd4_t"], means["b"])
     sc.pl.embedding(adata, "umap_oncoresist", color="oncoresist_resistance", show=False)
+    plt.close("all")
     assert adata[adata.obs["oncoresist_type"] == "b"].copy().n_obs > 50
 
 
@@ -297,7 +299,7 @@ def test_tables_for_view_are_of_the_cells_shown(written: Written, made: MadeCell
     cd8 = dots[dots["cell_type"] == "cd8_t"].set_index("response")
     assert cd8.loc[1.0, "mean"] > cd8.loc[0.0, "mean"]
     assert dots["detected_share"].between(0, 1).all()
-    cells = prepared.table()
+    cells = cells_at(prepared, np.flatnonzero(prepared.samples >= 0))
     own = cells[(cells["type"].astype(str) == "cd8_t") & cells["sample"].notna()]
     means = own.groupby(own["sample"].astype(str))["exhaustion"].agg(["mean", "size"])
     labels = made.resistant.loc[means.index]
