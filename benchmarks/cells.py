@@ -34,10 +34,10 @@ import scanpy as sc
 from scipy import sparse
 
 from features.catalogue import Marker, default_catalogue
-from features.cell_scores import CellScorer
-from features.cell_source import open_cells
-from features.cell_summary import CellPlan, CellSummary, summarise_cells
-from features.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.scores import CellScorer
+from features.cells.source import open_cells
+from features.cells.summary import CellPlan, CellSummary, summarise_cells
 from features.transformer import MarkerFeatures
 from features.units import UnitFinding
 

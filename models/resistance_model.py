@@ -12,8 +12,8 @@ import skops.io
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_features import CellFeature
-from features.cell_transformer import CellFeatures
+from features.cells.features import CellFeature
+from features.cells.transformer import CellFeatures
 from features.errors import ModelError, examples
 from features.fingerprint import Fingerprints
 from features.reference import ReferenceStandardiser, Standardisation, standardise_in_cohort

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_transformer import CellFeatures, has_cells
+from features.cells.transformer import CellFeatures, has_cells
 from features.covariates import COVARIATES
 from features.drug_class import name_drug_classes
 from features.errors import ConfigError, examples

@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 
 from features import cell_view
 from features.catalogue import default_catalogue
-from features.cell_types import cell_types
+from features.cells.cell_types import cell_types
 
 __all__ = ["PLANTED", "MadeCells", "leave_out_umap", "make_cells"]
 

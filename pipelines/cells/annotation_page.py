@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from features.annotation_agreement import agree, confusion_table
 from features.catalogue import Catalogue
-from features.cell_annotation import CellAnnotation, annotate_cells
-from features.cell_source import open_cells
-from features.cell_types import CELL_TYPES, cell_type_catalogue, map_annotation
-from features.cell_view import sketch, view_cells
+from features.cells.agreement import agree, confusion_table
+from features.cells.annotation import CellAnnotation, annotate_cells
+from features.cells.cell_types import CELL_TYPES, cell_type_catalogue, map_annotation
+from features.cells.source import open_cells
+from features.cells.view import sketch, view_cells
 from features.genes import translate_genes
 from pipelines.cells.prepare import cell_unit
 from pipelines.reports.templates import page_environment

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from features.catalogue import Catalogue
-from features.cell_source import CellSource, open_cells
+from features.cells.source import CellSource, open_cells
 from features.errors import CohortError
 from features.genes import translate_genes
 from pipelines.settings.cohort import CohortConfig

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, default_catalogue
-from features.cell_cohort import build_cell_cohort
-from features.cell_features import CellFeature, default_cell_features
-from features.cell_source import CellSource, open_cells
-from features.cell_transformer import compartment_layer
-from features.cell_types import COMPARTMENTS
+from features.cells.cell_types import COMPARTMENTS
+from features.cells.cohort import build_cell_cohort
+from features.cells.features import CellFeature, default_cell_features
+from features.cells.source import CellSource, open_cells
+from features.cells.transformer import compartment_layer
 from features.cohort import check_cohort, dense_expression
 from features.errors import CohortError, examples
 from features.genes import GeneTable, GeneTranslation, translate_genes

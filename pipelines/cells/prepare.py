@@ -9,15 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_annotation import CellAnnotation, annotate_cells
-from features.cell_clusters import cluster_cells
-from features.cell_cohort import cell_plan
-from features.cell_features import CellFeature
-from features.cell_quality import CellQuality, ambient_notes, cell_quality
-from features.cell_source import CellSource
-from features.cell_summary import summarise_cells
-from features.cell_types import CELL_TYPES, COMPARTMENTS, map_annotation
-from features.cell_view import CellView, sketch, view_cells
+from features.cells.annotation import CellAnnotation, annotate_cells
+from features.cells.cell_types import CELL_TYPES, COMPARTMENTS, map_annotation
+from features.cells.clusters import cluster_cells
+from features.cells.cohort import cell_plan
+from features.cells.features import CellFeature
+from features.cells.quality import CellQuality, ambient_notes, cell_quality
+from features.cells.source import CellSource
+from features.cells.summary import summarise_cells
+from features.cells.view import CellView, sketch, view_cells
 from features.errors import CohortError, examples
 from features.genes import GeneTranslation
 from features.units import UnitFinding

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_annotation import CellAnnotation
-from features.cell_quality import CellQuality
-from features.cell_summary import CellSummary
-from features.cell_types import CELL_TYPES
-from features.cell_view import CellView
+from features.cells.annotation import CellAnnotation
+from features.cells.cell_types import CELL_TYPES
+from features.cells.quality import CellQuality
+from features.cells.summary import CellSummary
+from features.cells.view import CellView
 from features.units import UnitFinding
 
 __all__ = ["PreparedCells"]
@@ -40,7 +40,7 @@ class PreparedCells:
     sample_names
         The samples, as in the cohort.
     types
-        (n_cells,) position in :data:`features.cell_types.CELL_TYPES`.
+        (n_cells,) position in :data:`features.cells.cell_types.CELL_TYPES`.
     annotation
         How the types were found; None where the file gave them.
     quality

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_source import CellSource
+from features.cells.source import CellSource
 from features.errors import CohortError, examples
 from pipelines.settings.cohort import CohortConfig
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.cell_types import CELL_TYPES
+from features.cells.cell_types import CELL_TYPES
 from models.cell_model import CellModel
 from pipelines.cells.prepared import PreparedCells
 

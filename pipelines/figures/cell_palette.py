@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 
-from features.cell_types import CELL_TYPES
+from features.cells.cell_types import CELL_TYPES
 from pipelines.figures.palette import (
     GROUPS,
     HIGH,

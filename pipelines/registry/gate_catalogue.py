@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from features.catalogue import Catalogue, default_catalogue, load_catalogue
-from features.cell_features import CELL_SECTION, cell_catalogue, default_cell_features
+from features.cells.features import CELL_SECTION, cell_catalogue, default_cell_features
 from features.errors import CatalogueError
 from pipelines.registry.catalogue_difference import catalogue_differences
 from pipelines.registry.standing import Check

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue
-from features.cell_features import cell_catalogue, default_cell_features
+from features.cells.features import cell_catalogue, default_cell_features
 from features.cohort import is_gene_scaled_cohort
 from features.errors import ConfigError
 from features.fingerprint import find_duplicates

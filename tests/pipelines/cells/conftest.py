@@ -7,8 +7,8 @@ import anndata as ad
 import pytest
 
 from features.catalogue import Catalogue
-from features.cell_features import cell_catalogue, default_cell_features
-from features.cell_transformer import CellFeatures
+from features.cells.features import cell_catalogue, default_cell_features
+from features.cells.transformer import CellFeatures
 from features.fingerprint import fingerprint
 from features.profile import rank_profile
 from features.reference import standardise_in_cohort

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from features.catalogue import Catalogue
-from features.cell_types import CELL_TYPES, cell_type_catalogue
+from features.cells.cell_types import CELL_TYPES, cell_type_catalogue
 from pipelines.cells.annotation_page import cell_types_page
 
 

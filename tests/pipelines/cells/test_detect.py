@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue
-from features.cell_source import open_cells
+from features.cells.source import open_cells
 from features.errors import CohortError
 from pipelines.cells.detect import holds_cells, looks_like_cells
 from pipelines.cohorts import read_cohort

@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from features.catalogue import Catalogue
-from features.cell_transformer import CELL_TABLE, compartment_layer
+from features.cells.transformer import CELL_TABLE, compartment_layer
 from features.errors import CohortError
 from pipelines.cells import prepare
 from pipelines.ingest import IngestedCohort, file_hash

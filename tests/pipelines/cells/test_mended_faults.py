@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.cell_transformer import CELL_TABLE
-from features.cell_types import COMPARTMENTS, cell_types
+from features.cells.cell_types import COMPARTMENTS, cell_types
+from features.cells.transformer import CELL_TABLE
 from features.errors import CohortError, ConfigError
 from models.metrics import evaluate_predictions
 from models.plan import make_nested_plan

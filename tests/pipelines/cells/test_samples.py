@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.cell_source import open_cells
+from features.cells.source import open_cells
 from features.errors import CohortError
 from pipelines.cells.samples import CellSamples, read_samples
 from pipelines.settings.cohort import CohortConfig

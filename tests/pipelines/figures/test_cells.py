@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from features.cell_types import CELL_TYPES
+from features.cells.cell_types import CELL_TYPES
 from models.explanation import Attributions
 from pipelines.figures.cell_attribution import cell_beeswarm
 from pipelines.figures.cell_composition import composition_figure, composition_order

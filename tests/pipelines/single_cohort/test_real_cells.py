@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue
-from features.cell_features import cell_catalogue, default_cell_features
-from features.cell_transformer import CELL_TABLE, CellFeatures
+from features.cells.features import cell_catalogue, default_cell_features
+from features.cells.transformer import CELL_TABLE, CellFeatures
 from features.gene_report import GeneReport
 from features.transformer import MarkerFeatures
 from pipelines.cohorts import read_cohort

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_types import CELL_TYPES, TYPE_CODES, ancestors
+from features.cells.cell_types import CELL_TYPES, TYPE_CODES, ancestors
 
 __all__ = ["smooth"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.catalogue import default_catalogue
-from features.cell_storage import (
+from features.cells.storage import (
     MEGABYTE,
     CellMatrix,
     CellTable,
@@ -261,7 +261,7 @@ def chunk_size(source: CellSource, *, memory_mb: int, dense: bool = False) -> in
     source
         The cells.
     memory_mb
-        Megabytes for all temporaries of :func:`features.cell_summary.summarise_cells`.
+        Megabytes for all temporaries of :func:`features.cells.summary.summarise_cells`.
     dense
         The values are made dense, because a zero of the unit does not mean "not expressed".
 

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from features.cell_type_scores import TypeScores
-from features.cell_types import CELL_TYPES, TYPE_CODES, cell_types
+from features.cells.cell_types import CELL_TYPES, TYPE_CODES, cell_types
+from features.cells.type_scores import TypeScores
 
 __all__ = ["CellCalls", "call_cells"]
 
@@ -26,7 +26,7 @@ class CellCalls:
     Attributes
     ----------
     types
-        Codes of :data:`features.cell_types.CELL_TYPES` (n_cells,), int8.
+        Codes of :data:`features.cells.cell_types.CELL_TYPES` (n_cells,), int8.
     confidence
         Confidence in the type (n_cells,), float32: that of the lineage, times that of each more
         specific step; of an unknown cell, that of its likeliest lineage.

@@ -9,11 +9,11 @@ import pytest
 import scanpy as sc
 from numpy.typing import NDArray
 
-from features.annotation_agreement import AnnotationAgreement, agree
 from features.catalogue import default_catalogue
-from features.cell_annotation import CellAnnotation, annotate_cells
-from features.cell_source import open_cells
-from features.cell_types import CELL_TYPES, map_annotation
+from features.cells.agreement import AnnotationAgreement, agree
+from features.cells.annotation import CellAnnotation, annotate_cells
+from features.cells.cell_types import CELL_TYPES, map_annotation
+from features.cells.source import open_cells
 from features.genes import translate_genes
 from features.units import detect_unit
 

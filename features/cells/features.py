@@ -58,7 +58,7 @@ class CellFeature(BaseModel):
     where that percentile is their lowest score); ``spread``: 90th
     minus 10th percentile of the marker's score over its cells."""
     compartment: str
-    """A compartment of :data:`features.cell_types.COMPARTMENTS`, or ``all``."""
+    """A compartment of :data:`features.cells.cell_types.COMPARTMENTS`, or ``all``."""
     among: str = ALL_CELLS
     """Compartment that a composition is a share of."""
     marker: str | None = None

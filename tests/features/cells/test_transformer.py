@@ -12,17 +12,17 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from features.catalogue import Catalogue
-from features.cell_cohort import build_cell_cohort, cell_plan
-from features.cell_features import (
+from features.cells.cell_types import CELL_TYPES
+from features.cells.cohort import build_cell_cohort, cell_plan
+from features.cells.features import (
     CELL_SECTION,
     cell_catalogue,
     default_cell_features,
     in_compartment,
 )
-from features.cell_source import open_cells
-from features.cell_summary import summarise_cells
-from features.cell_transformer import CellFeatures, compartment_layer
-from features.cell_types import CELL_TYPES
+from features.cells.source import open_cells
+from features.cells.summary import summarise_cells
+from features.cells.transformer import CellFeatures, compartment_layer
 from features.errors import CohortError
 from features.gene_scores import gene_z_scores
 from features.transformer import MarkerFeatures

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 
-from features.cell_expression import log_columns
-from features.cell_scores import zeros_stay
-from features.cell_source import CellSource, chunk_size
+from features.cells.expression import log_columns
+from features.cells.scores import zeros_stay
+from features.cells.source import CellSource, chunk_size
 from features.errors import CohortError
 from features.units import UnitFinding
 

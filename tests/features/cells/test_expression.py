@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cell_expression import is_sparse, linear_block, log_block, log_columns
+from features.cells.expression import is_sparse, linear_block, log_block, log_columns
 from features.units import Unit, UnitFinding
 
 COUNTS = np.array([[0.0, 3.0, 7.0, 90.0], [0.0, 0.0, 0.0, 0.0], [5.0, 5.0, 0.0, 0.0]])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.catalogue import Catalogue, Citation, Marker
-from features.cell_scores import CellScorer
+from features.cells.scores import CellScorer
 from features.errors import CohortError, ConfigError
 from features.units import Unit, UnitFinding
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from features.catalogue import default_catalogue
-from features.cell_types import (
+from features.cells.cell_types import (
     CELL_TYPES,
     COMPARTMENTS,
     TYPE_CODES,

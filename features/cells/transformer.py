@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, Marker
-from features.cell_features import (
+from features.cells.features import (
     ALL_CELLS,
     CELL_SECTION,
     CellFeature,
@@ -49,7 +49,7 @@ class CellFeatures(MarkerFeatures):
     Parameters
     ----------
     catalogue
-        From :func:`features.cell_features.cell_catalogue`.
+        From :func:`features.cells.features.cell_catalogue`.
     min_coverage, setting, score_kind
         As for :class:`features.MarkerFeatures`; ``score_kind`` is that of the pseudobulk of all
         cells. Compartments of cells that came scaled per gene are scored by mean z.

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_calls import CellCalls, call_cells
-from features.cell_expression import has_linear_scale, log_columns
-from features.cell_scores import zeros_stay
-from features.cell_smoothing import smooth
-from features.cell_source import CellSource, chunk_size
-from features.cell_type_scores import GeneScale, TypeMarkers, learn_scale
-from features.cell_types import CELL_TYPES, TYPE_CODES
+from features.cells.calls import CellCalls, call_cells
+from features.cells.cell_types import CELL_TYPES, TYPE_CODES
+from features.cells.expression import has_linear_scale, log_columns
+from features.cells.scores import zeros_stay
+from features.cells.smoothing import smooth
+from features.cells.source import CellSource, chunk_size
+from features.cells.type_scores import GeneScale, TypeMarkers, learn_scale
 from features.errors import CohortError, examples
 from features.units import UnitFinding
 
@@ -33,7 +33,7 @@ class CellAnnotation:
     Attributes
     ----------
     types
-        Codes of :data:`features.cell_types.CELL_TYPES` (n_cells,), int8, after smoothing.
+        Codes of :data:`features.cells.cell_types.CELL_TYPES` (n_cells,), int8, after smoothing.
     confidence
         Confidence in them between 0 and 1 (n_cells,), float32.
     per_cell
@@ -90,7 +90,7 @@ def annotate_cells(
 
     Notes
     -----
-    Scores are those of :func:`features.cell_type_scores.type_scores`. Over the lineages (T and NK,
+    Scores are those of :func:`features.cells.type_scores.type_scores`. Over the lineages (T and NK,
     B, plasma, myeloid, fibroblast, endothelial, melanocytic, epithelial, glial, others) and "none
     of these" they become probabilities by a softmax, and so on among the types of a lineage,
     downwards as far as one of them is more likely than not, as classifiers along a tree go

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_doublets import find_doublets
-from features.cell_expression import has_linear_scale, linear_block, row_sums
-from features.cell_scores import zeros_stay
-from features.cell_source import CellSource, chunk_size
-from features.cell_types import CELL_TYPES, name_marker_genes
+from features.cells.cell_types import CELL_TYPES, name_marker_genes
+from features.cells.doublets import find_doublets
+from features.cells.expression import has_linear_scale, linear_block, row_sums
+from features.cells.scores import zeros_stay
+from features.cells.source import CellSource, chunk_size
 from features.errors import CohortError, examples
 from features.gene_ids import strip_version
 from features.units import UnitFinding

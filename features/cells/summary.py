@@ -12,17 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Marker
-from features.cell_score_table import WriteScores, read_scores, score_table
-from features.cell_scores import (
+from features.cells.cell_types import CELL_TYPES
+from features.cells.score_table import WriteScores, read_scores, score_table
+from features.cells.scores import (
     CellScorer,
     LinearCells,
     linear_cells,
     taken_as_they_are,
     zeros_stay,
 )
-from features.cell_source import CellSource, chunk_size
-from features.cell_sums import GroupSums
-from features.cell_types import CELL_TYPES
+from features.cells.source import CellSource, chunk_size
+from features.cells.sums import GroupSums
 from features.cohort import TARGET_SUM
 from features.errors import CohortError, ConfigError, examples
 from features.units import UnitFinding, to_linear
@@ -56,8 +56,8 @@ class CellSummary:
     Attributes
     ----------
     samples, types, symbols, marker_ids, detected_ids
-        Names of the axes: samples, :data:`features.cell_types.CELL_TYPES`, the file's approved
-        symbols each once, markers, and the detection rules whose genes are all in the file.
+        Names of the axes: samples, :data:`features.cells.cell_types.CELL_TYPES`, the file's
+        approved symbols each once, markers, and the detection rules whose genes are all in the file.
     n_cells
         (n_samples, n_types).
     expression
@@ -193,15 +193,15 @@ def summarise_cells(
     sample_names
         Name of each sample.
     types
-        (n_cells,): position in :data:`features.cell_types.CELL_TYPES`.
+        (n_cells,): position in :data:`features.cells.cell_types.CELL_TYPES`.
     plan
         What is computed of every cell.
     memory_mb, rows
-        Megabytes for the work on a chunk, see :func:`features.cell_source.chunk_size`; or the rows
+        Megabytes for the work on a chunk, see :func:`features.cells.source.chunk_size`; or the rows
         of a chunk.
     scores
         Parquet file for the scores of each cell, see
-        :func:`features.cell_score_table.score_table`; written whole or not at all.
+        :func:`features.cells.score_table.score_table`; written whole or not at all.
 
     Raises
     ------

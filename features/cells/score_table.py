@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.cell_scores import CellBlock
+from features.cells.scores import CellBlock
 from features.errors import CohortError, ConfigError, examples
 
 __all__ = ["WriteScores", "read_scores", "score_table"]

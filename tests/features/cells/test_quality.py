@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-import features.cell_doublets
-from features.cell_quality import CellQuality, cell_quality
-from features.cell_source import open_cells
-from features.cell_types import TYPE_CODES
+import features.cells.doublets
+from features.cells.cell_types import TYPE_CODES
+from features.cells.quality import CellQuality, cell_quality
+from features.cells.source import open_cells
 from features.errors import CohortError
 from features.units import UnitFinding
 
@@ -60,8 +60,8 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> None:
         called = np.arange(counts.shape[0]) < 10
         return called.astype(np.float32), called
 
-    monkeypatch.setattr("features.cell_quality._PANEL", 10)
-    monkeypatch.setattr(features.cell_doublets, "_scrublet", first_ten)
+    monkeypatch.setattr("features.cells.quality._PANEL", 10)
+    monkeypatch.setattr(features.cells.doublets, "_scrublet", first_ten)
 
 
 def test_metrics_equal_those_of_the_dense_matrix() -> None:
@@ -227,7 +227,7 @@ def test_planted_doublets_have_higher_scores_than_single_cells() -> None:
     single = rng.poisson(profiles[np.repeat([0, 1, 2], 100)])
     mixed = rng.poisson(profiles[0] + profiles[1], size=(15, 1200))
     counts = np.vstack([single, mixed]).astype(np.float32)
-    found = features.cell_doublets._scrublet(sparse.csr_matrix(counts), seed=0)
+    found = features.cells.doublets._scrublet(sparse.csr_matrix(counts), seed=0)
     assert found is not None
     scores, doublets = found
     assert np.median(scores[300:]) > np.quantile(scores[:300], 0.95)

@@ -8,11 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_features import ALL_CELLS, CELL_SECTION, CellFeature
-from features.cell_score_table import read_scores
-from features.cell_summary import CellPlan, CellSummary
-from features.cell_transformer import CELL_TABLE, compartment_layer
-from features.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.features import ALL_CELLS, CELL_SECTION, CellFeature
+from features.cells.score_table import read_scores
+from features.cells.summary import CellPlan, CellSummary
+from features.cells.transformer import CELL_TABLE, compartment_layer
 
 __all__ = ["build_cell_cohort", "cell_feature_table", "cell_plan"]
 

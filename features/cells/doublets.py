@@ -9,8 +9,8 @@ import numpy as np
 import scanpy as sc
 from numpy.typing import NDArray
 
-from features.cell_expression import is_sparse
-from features.cell_source import CellSource
+from features.cells.expression import is_sparse
+from features.cells.source import CellSource
 from features.errors import examples
 
 __all__ = ["find_doublets"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.cell_scores import CellBlock, CellScorer, LinearCells
+from features.cells.scores import CellBlock, CellScorer, LinearCells
 
 __all__ = ["GroupSums"]
 

@@ -13,9 +13,9 @@ import scanpy as sc
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from features.cell_clusters import ClusterModel, cluster_cells, sketch
-from features.cell_expression import has_linear_scale, log_block
-from features.cell_source import CellSource
+from features.cells.clusters import ClusterModel, cluster_cells, sketch
+from features.cells.expression import has_linear_scale, log_block
+from features.cells.source import CellSource
 from features.errors import CohortError, ConfigError
 from features.units import UnitFinding
 

@@ -7,9 +7,9 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-import features.cell_view
-from features.cell_source import open_cells
-from features.cell_view import CellView, cluster_cells, sketch, view_cells
+import features.cells.view
+from features.cells.source import open_cells
+from features.cells.view import CellView, cluster_cells, sketch, view_cells
 from features.errors import CohortError, ConfigError
 from features.units import UnitFinding
 
@@ -101,7 +101,7 @@ def test_harmony_moves_the_map_alone(whole: CellView) -> None:
 
 
 def test_without_igraph_k_means_stands_in_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.cell_view, "find_spec", lambda name: None)
+    monkeypatch.setattr(features.cells.view, "find_spec", lambda name: None)
     found = view(three_kinds())
     assert any("igraph is not installed" in note for note in found.skipped)
     assert found.clusters.max() >= 1
@@ -117,7 +117,7 @@ def test_harmony_needs_its_extra_and_batches(monkeypatch: pytest.MonkeyPatch) ->
             positions=np.arange(120),
             integrate="harmony",
         )
-    monkeypatch.setattr(features.cell_view, "find_spec", lambda name: None)
+    monkeypatch.setattr(features.cells.view, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="extra 'harmony'"):
         view_cells(
             open_cells(adata),

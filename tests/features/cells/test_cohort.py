@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.cell_cohort import build_cell_cohort, cell_feature_table, cell_plan
-from features.cell_features import default_cell_features
-from features.cell_source import open_cells
-from features.cell_summary import CellSummary, summarise_cells
-from features.cell_transformer import CELL_TABLE, compartment_layer
-from features.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.cell_types import CELL_TYPES, COMPARTMENTS
+from features.cells.cohort import build_cell_cohort, cell_feature_table, cell_plan
+from features.cells.features import default_cell_features
+from features.cells.source import open_cells
+from features.cells.summary import CellSummary, summarise_cells
+from features.cells.transformer import CELL_TABLE, compartment_layer
 from features.units import UnitFinding
 from tests.cells import MadeCells, make_cells
 

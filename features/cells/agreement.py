@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from features.cell_types import CELL_TYPES, ancestors, lineage_of
+from features.cells.cell_types import CELL_TYPES, ancestors, lineage_of
 from features.errors import CohortError
 
 __all__ = ["AnnotationAgreement", "agree", "confusion_table"]

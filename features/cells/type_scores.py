@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cell_expression import has_linear_scale, is_sparse, log_columns
-from features.cell_source import CellSource
-from features.cell_types import (
+from features.cells.cell_types import (
     CELL_TYPES,
     CellType,
     cell_types,
     lineage_of,
     name_marker_genes,
 )
+from features.cells.expression import has_linear_scale, is_sparse, log_columns
+from features.cells.source import CellSource
 from features.units import UnitFinding
 
 __all__ = ["GeneScale", "TypeMarkers", "TypeScores", "learn_scale", "type_scores"]
@@ -84,8 +84,8 @@ class TypeMarkers:
     Parameters
     ----------
     symbols
-        Symbol, or any other identifier that :func:`features.cell_types.name_marker_genes` knows,
-        of each column of the file.
+        Symbol, or any other identifier that
+        :func:`features.cells.cell_types.name_marker_genes` knows, of each column of the file.
     """
 
     def __init__(self, symbols: Sequence[str]) -> None:

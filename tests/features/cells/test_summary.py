@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.catalogue import Catalogue, Marker, default_catalogue
-from features.cell_source import CellSource, chunk_size, open_cells
-from features.cell_storage import SparseRows
-from features.cell_summary import CellPlan, CellSummary, read_scores, summarise_cells
-from features.cell_types import CELL_TYPES
+from features.cells.cell_types import CELL_TYPES
+from features.cells.source import CellSource, chunk_size, open_cells
+from features.cells.storage import SparseRows
+from features.cells.summary import CellPlan, CellSummary, read_scores, summarise_cells
 from features.errors import CohortError, ConfigError
 from features.genes import translate_genes
 from features.transformer import MarkerFeatures

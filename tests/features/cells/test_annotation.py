@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.annotation_agreement import agree, confusion_table
-from features.cell_annotation import CellAnnotation, annotate_cells
-from features.cell_smoothing import smooth
-from features.cell_source import open_cells
-from features.cell_type_scores import TypeMarkers, type_scores
-from features.cell_types import CELL_TYPES, TYPE_CODES, cell_type_catalogue, cell_types
+from features.cells.agreement import agree, confusion_table
+from features.cells.annotation import CellAnnotation, annotate_cells
+from features.cells.cell_types import CELL_TYPES, TYPE_CODES, cell_type_catalogue, cell_types
+from features.cells.smoothing import smooth
+from features.cells.source import open_cells
+from features.cells.type_scores import TypeMarkers, type_scores
 from features.errors import CohortError
 from features.units import UnitFinding
 

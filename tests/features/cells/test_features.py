@@ -6,7 +6,8 @@ import pytest
 
 from features.catalogue import Catalogue
 from features.catalogue_entries import SETTINGS
-from features.cell_features import (
+from features.cells.cell_types import COMPARTMENTS
+from features.cells.features import (
     ALL_CELLS,
     CELL_SECTION,
     CellFeature,
@@ -15,7 +16,6 @@ from features.cell_features import (
     in_compartment,
     load_cell_features,
 )
-from features.cell_types import COMPARTMENTS
 from features.errors import CatalogueError
 
 ENTRY = """

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cell_source import CellSource, chunk_size, open_cells
-from features.cell_storage import SparseRows
+from features.cells.source import CellSource, chunk_size, open_cells
+from features.cells.storage import SparseRows
 from features.errors import CohortError
 
 N_CELLS, N_GENES = 57, 12
