@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.cluster import KMeans
 
-from features import cell_view
 from features.catalogue import default_catalogue
+from features.cells import view as cell_view
 from features.cells.cell_types import cell_types
 
 __all__ = ["PLANTED", "MadeCells", "leave_out_umap", "make_cells"]

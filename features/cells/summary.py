@@ -57,7 +57,8 @@ class CellSummary:
     ----------
     samples, types, symbols, marker_ids, detected_ids
         Names of the axes: samples, :data:`features.cells.cell_types.CELL_TYPES`, the file's
-        approved symbols each once, markers, and the detection rules whose genes are all in the file.
+        approved symbols each once, markers, and the detection rules whose genes are all in the
+        file.
     n_cells
         (n_samples, n_types).
     expression
