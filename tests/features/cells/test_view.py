@@ -13,6 +13,8 @@ from features.cells.view import CellView, cluster_cells, sketch, view_cells
 from features.errors import CohortError, ConfigError
 from features.units import UnitFinding
 
+pytestmark = pytest.mark.slow
+
 COUNTS = UnitFinding("counts", 0.0, "made")
 KINDS = np.repeat([0, 1, 2], 40)
 

@@ -19,6 +19,8 @@ from pipelines.ingest import IngestedCohort, file_hash
 from tests.cells import MadeCells
 from tests.pipelines.cells.conftest import Read, Write
 
+pytestmark = pytest.mark.slow
+
 REQUIRED = ["sample_id", "patient_id", "cohort", "timepoint", "response", "resistant", "n_cells"]
 
 

@@ -24,6 +24,8 @@ from pipelines.tracking import LoadedModel
 from tests.cells import MadeCells
 from tests.pipelines.cells.conftest import Read, Write
 
+pytestmark = pytest.mark.slow
+
 MELANOMA = Path(__file__).resolve().parents[3] / "conf" / "experiments" / "sc_melanoma.yaml"
 
 

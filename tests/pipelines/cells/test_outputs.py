@@ -30,6 +30,8 @@ from pipelines.tracking import LoadedModel
 from tests.cells import MadeCells
 from tests.pipelines.cells.conftest import Read
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {"quality", "composition", "dots", "umap", "cell_beeswarm"}
 OBS = [
     "oncoresist_type",
