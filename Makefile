@@ -27,7 +27,7 @@ demo: environment  ## Simulate cohorts, train, score, report
 
 test: environment  ## All tests; those on real cohorts and in Chromium skip where these are absent
 	$(RUN) pytest -n 2 -m "not real_data and not slow"
-	$(RUN) pytest -n 2 --dist loadfile -m "real_data or slow"
+	$(RUN) pytest -m "real_data or slow"
 
 test-fast: environment  ## The tests that train nothing and need no real cohort
 	$(RUN) pytest -n 2 -m "not real_data and not slow"

@@ -54,10 +54,15 @@ def score_in_this_process(uri: str, folder: Path) -> dict[str, object]:
     scores: dict[str, object] = {"code": str(code), "installed": code.parents[1] in own}
     for table in sorted(folder.glob("*.parquet")):
         rows = pd.read_parquet(table)
-        for arm in model.unwrap_python_model().model.arms:
+        for arm in _arms(model.unwrap_python_model()):
             found = model.predict(rows, params={"standardisation": arm})
             scores[f"{table.stem}/{arm}"] = found["probability"].tolist()
     return scores
+
+
+def _arms(served: object) -> tuple[str, ...]:
+    """Return the standardisations that a served model has."""
+    return tuple(getattr(getattr(served, "model", None), "arms", ("cohort", "reference")))
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ def test_four_trainings_at_once_lose_nothing_and_mix_nothing_up(team):
         assert {name: run.data.metrics.get(name) for name in metrics} == metrics
         pd.testing.assert_frame_equal(
             table_of(run, "predictions/loco.parquet").set_index("sample"),
-            alone.validations["cohort"].loco.predictions.rename_axis("sample"),
+            alone.validations["cohort"].main.predictions.rename_axis("sample"),
             check_dtype=False,
         )
     for run in runs:

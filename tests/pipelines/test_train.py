@@ -143,7 +143,7 @@ def test_a_cohort_of_one_class_after_the_timepoints_is_refused(experiment, monke
 def test_counts_without_lengths_stay_out_of_the_reference(experiment, cohorts, monkeypatch):
     from pipelines import train as training
 
-    read = training.ingest_cohort
+    read = training.read_cohort
 
     def without_lengths(config, **options):
         cohort = read(config, **options)
@@ -151,7 +151,7 @@ def test_counts_without_lengths_stay_out_of_the_reference(experiment, cohorts, m
             cohort.adata.uns["oncoresist"]["gene_lengths_known"] = False
         return cohort
 
-    monkeypatch.setattr(training, "ingest_cohort", without_lengths)
+    monkeypatch.setattr(training, "read_cohort", without_lengths)
     result = train(experiment("demo_counts", "demo_tpm", "demo_log2_tpm"), config_file=DEMO)
     assert "loco.demo_counts.auroc" in result.metrics
     assert "loco_reference.demo_counts.auroc" not in result.metrics
