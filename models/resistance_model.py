@@ -112,6 +112,11 @@ class ResistanceModel:
         return isinstance(self.transformer, CellFeatures)
 
     @property
+    def cell_features(self) -> tuple[CellFeature, ...] | None:
+        """What the model reads from single cells beyond pseudobulk; None of a model of bulk."""
+        return self.transformer.entries if isinstance(self.transformer, CellFeatures) else None
+
+    @property
     def feature_names(self) -> list[str]:
         """Columns of the feature table the model takes."""
         return list(self.transformer.feature_names_)

@@ -1,9 +1,11 @@
 """A cohort named on the command line, in one of three ways."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from features.catalogue import Catalogue
+from features.cells.features import CellFeature
 from features.errors import ConfigError
 from pipelines.cohorts import read_cohort
 from pipelines.config import configuration_folder, data_root, load_cohort
@@ -21,6 +23,7 @@ def ingest_named(
     cohort: Path | None,
     name: str | None = None,
     catalogue: Catalogue | None = None,
+    cell_features: Sequence[CellFeature] | None = None,
 ) -> IngestedCohort:
     """Return the cohort of the one that is given: h5ad file, expression table or cohort YAML.
 
@@ -37,14 +40,26 @@ def ingest_named(
         )
     if cohort is None:
         config = _ad_hoc(given[0].resolve(), clinical, name)
-        return read_cohort(config, root=Path("/"), labels_required=False, catalogue=catalogue)
+        return read_cohort(
+            config,
+            root=Path("/"),
+            labels_required=False,
+            catalogue=catalogue,
+            cell_features=cell_features,
+        )
     if name is not None:
         raise ConfigError("--name goes with an expression file; a cohort YAML says its own name")
     config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
     if clinical is not None:
         config = config.model_copy(update={"clinical": str(clinical.resolve())})
     root = (path.parent / config.root).resolve() if config.root else data_root(path)
-    return read_cohort(config, root=root, labels_required=False, catalogue=catalogue)
+    return read_cohort(
+        config,
+        root=root,
+        labels_required=False,
+        catalogue=catalogue,
+        cell_features=cell_features,
+    )
 
 
 def _ad_hoc(expression: Path, clinical: Path | None, name: str | None) -> CohortConfig:

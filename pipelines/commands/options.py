@@ -73,4 +73,6 @@ def read_model_and_cohort(
     except OncoResistError:
         read()
         raise
-    return loaded, read(catalogue=loaded.model.catalogue), store
+    frozen = loaded.model
+    found = read(catalogue=frozen.catalogue, cell_features=frozen.cell_features)
+    return loaded, found, store

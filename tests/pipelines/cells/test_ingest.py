@@ -12,10 +12,13 @@ import pytest
 from scipy import sparse
 
 from features.catalogue import Catalogue
+from features.cells.features import default_cell_features
 from features.cells.transformer import CELL_TABLE, compartment_layer
 from features.errors import CohortError
 from pipelines.cells import prepare
+from pipelines.cohorts import read_cohort
 from pipelines.ingest import IngestedCohort, file_hash
+from pipelines.settings.cohort import CohortConfig
 from tests.cells import MadeCells
 from tests.pipelines.cells.conftest import Read, Write
 
@@ -266,3 +269,14 @@ def test_what_lies_on_disk_meanwhile_goes_with_the_cohort(read: Read) -> None:
 
     gc.collect()
     assert not scores.exists()
+
+
+def test_cells_are_read_by_the_features_that_a_model_carries(cells_folder: Path) -> None:
+    # Fixed: a cohort to be scored was read by the packaged features, whatever the model's said.
+    (own,) = [f for f in default_cell_features() if f.id == "b_cells_share"]
+    reversed_share = own.model_copy(update={"id": "b_of_t", "among": "t_cell"})
+    config = CohortConfig(name="made", expression="cells.h5ad", modality="single_cell")
+    cohort = read_cohort(
+        config, root=cells_folder, labels_required=False, cell_features=[reversed_share]
+    )
+    assert list(cohort.adata.obsm[CELL_TABLE]) == ["b_of_t"]
