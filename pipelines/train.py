@@ -20,7 +20,7 @@ from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
 from pipelines.runs.stopwatch import Stopwatch
-from pipelines.single_cohort.run import decide_single, log_single
+from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
 from pipelines.training.checks import (
@@ -122,7 +122,13 @@ def train(
         told("writing the run")
         logged = log_run(trained, opened)
     progress("the gate decides")
-    return decide(trained, logged)
+    return decide(
+        logged,
+        config=config,
+        project=trained.project,
+        validations=trained.validations,
+        signs=trained.signs,
+    )
 
 
 def _versions(catalogue: Catalogue, ingested: Sequence[IngestedCohort]) -> dict[str, str]:
@@ -171,7 +177,13 @@ def _train_single_cohort(
         told("writing the run")
         logged = log_single(trained, opened)
     progress("the gate decides")
-    return decide_single(trained, logged)
+    return decide(
+        logged,
+        config=config,
+        project=project,
+        validations=trained.validations,
+        signs=trained.signs,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import mlflow
 import pandas as pd
 
 from features.reference import Standardisation
 from models.resistance_model import ResistanceModel
+from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.registry.promotion import Decision, decide_after_training
 from pipelines.reports.model_card import model_card, short_model_card
@@ -35,7 +37,7 @@ from pipelines.runs.tables import log_tables
 from pipelines.runs.tags import verdict_tags, version_tags
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.headline import compare
-from pipelines.validation.validate import ARM_SUFFIX
+from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = ["LoggedRun", "TrainingResult", "decide", "log_run", "model_params"]
 
@@ -149,21 +151,30 @@ def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
     return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
 
 
-def decide(trained: TrainedExperiment, logged: LoggedRun) -> TrainingResult:
+def decide(
+    logged: LoggedRun,
+    *,
+    config: ExperimentConfig,
+    project: Path,
+    validations: Mapping[Standardisation, Validation],
+    signs: pd.DataFrame,
+) -> TrainingResult:
     """Let the gate decide on the alias, say so in the run's description, return the result.
 
-    To be called when the run has ended: until then the alias points where it did before.
+    To be called when the run has ended: until then the alias points where it did before. Where no
+    version was registered there is nothing to decide.
     """
-    model = trained.config.model
-    decision = decide_after_training(
-        model.registered_name,
-        logged.version,
-        alias=model.alias,
-        limits=trained.config.gate,
-        project=trained.project,
-    )
-    note = shortened(with_gate(logged.note, decision.lines()), most=_LONGEST_NOTE)
-    mlflow.MlflowClient().set_tag(logged.run_id, "mlflow.note.content", note)
+    model, decision = config.model, None
+    if logged.version:
+        decision = decide_after_training(
+            model.registered_name,
+            logged.version,
+            alias=model.alias,
+            limits=config.gate,
+            project=project,
+        )
+        note = shortened(with_gate(logged.note, decision.lines()), most=_LONGEST_NOTE)
+        mlflow.MlflowClient().set_tag(logged.run_id, "mlflow.note.content", note)
     return TrainingResult(
         run_id=logged.run_id,
         model_name=model.registered_name,
@@ -171,13 +182,14 @@ def decide(trained: TrainedExperiment, logged: LoggedRun) -> TrainingResult:
         tracking_uri=logged.tracking_uri,
         metrics=logged.metrics,
         comparison=logged.comparison,
-        signs=trained.signs,
+        signs=signs,
         mean_absolute_attribution={
             arm: validation.main.attributions.values.abs().mean()
-            for arm, validation in trained.validations.items()
+            for arm, validation in validations.items()
             if validation.main.attributions is not None
         },
         decision=decision,
+        demonstration=config.demonstration or "",
     )
 
 

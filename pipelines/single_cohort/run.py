@@ -19,16 +19,15 @@ from pipelines.figures.names import predictor_name
 from pipelines.figures.ranking import feature_signs as feature_signs_figure
 from pipelines.figures.shift import gene_coverage_figure
 from pipelines.registry.gate_scores import expected_scores
-from pipelines.registry.promotion import decide_after_training
 from pipelines.report import render_report
 from pipelines.reports.build import build_report
 from pipelines.reports.validation import RunRecord
 from pipelines.runs.artifacts import gathered_artifacts, log_figure, log_table, log_text
 from pipelines.runs.attributions import Reasons, log_reasons
-from pipelines.runs.description import registered_model_description, with_gate
+from pipelines.runs.description import registered_model_description
 from pipelines.runs.figures import figures_of_arm, log_drawings
 from pipelines.runs.inputs import flat_params, log_datasets, log_inputs, training_datasets
-from pipelines.runs.log import LoggedRun, TrainingResult, model_params
+from pipelines.runs.log import LoggedRun, model_params
 from pipelines.runs.logged_model import (
     describe_registered_model,
     log_model,
@@ -47,7 +46,7 @@ from pipelines.tracking import LoadedModel
 from pipelines.validation.headline import compare
 from pipelines.validation.validate import ARM_SUFFIX, Validation
 
-__all__ = ["decide_single", "log_single"]
+__all__ = ["log_single"]
 
 _LONGEST_NOTE = 8000
 
@@ -106,37 +105,6 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
     opened.watch.lap("writing")
     mlflow.log_metrics(opened.watch.metrics)
     return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
-
-
-def decide_single(trained: TrainedSingle, logged: LoggedRun) -> TrainingResult:
-    """Let the gate decide on the alias where a version was registered; return the result."""
-    config, decision = trained.config, None
-    if logged.version:
-        decision = decide_after_training(
-            config.model.registered_name,
-            logged.version,
-            alias=config.model.alias,
-            limits=config.gate,
-            project=trained.project,
-        )
-        note = shortened(with_gate(logged.note, decision.lines()), most=_LONGEST_NOTE)
-        mlflow.MlflowClient().set_tag(logged.run_id, "mlflow.note.content", note)
-    return TrainingResult(
-        run_id=logged.run_id,
-        model_name=config.model.registered_name,
-        model_version=logged.version,
-        tracking_uri=logged.tracking_uri,
-        metrics=logged.metrics,
-        comparison=logged.comparison,
-        signs=trained.signs,
-        mean_absolute_attribution={
-            arm: validation.main.attributions.values.abs().mean()
-            for arm, validation in trained.validations.items()
-            if validation.main.attributions is not None
-        },
-        decision=decision,
-        demonstration=config.demonstration or "",
-    )
 
 
 def single_metrics(trained: TrainedSingle) -> dict[str, float]:
