@@ -18,6 +18,7 @@ from pipelines.figures.forests import subgroup_forest
 from pipelines.figures.names import predictor_name
 from pipelines.figures.ranking import feature_signs as feature_signs_figure
 from pipelines.figures.shift import gene_coverage_figure
+from pipelines.figures.style import png_bytes
 from pipelines.registry.gate_scores import expected_scores
 from pipelines.report import render_report
 from pipelines.reports.build import build_report
@@ -69,7 +70,7 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
         )
         _log_tables(trained, comparison)
         _log_figures(trained, comparison)
-        _log_report(trained)
+        _log_report(trained, _log_cells(trained))
         record = RunRecord(folder, tags, metrics)
         card = single_card(record, trained)
         log_text(card, "model_card.md")
@@ -210,7 +211,6 @@ def _log_figures(trained: TrainedSingle, comparison: pd.DataFrame) -> None:
             ),
         }
     )
-    _log_cells(trained)
 
 
 def _by_timepoint(validation: Validation, *, arm: Standardisation) -> dict[str, Figure]:
@@ -258,9 +258,10 @@ def _log_unsigned(
     log_figure(figure, f"shap/unsigned_dependence{suffix}.png")
 
 
-def _log_cells(trained: TrainedSingle) -> None:
+def _log_cells(trained: TrainedSingle) -> dict[str, bytes]:
+    """Log the pictures of the cells, and return them for the report; none of bulk."""
     if trained.cohort.cells is None:
-        return
+        return {}
     labels = trained.cohort.adata.obs["resistant"].astype(float)
     resistance, words, attributions = None, "", None
     if trained.cells is not None:
@@ -274,9 +275,10 @@ def _log_cells(trained: TrainedSingle) -> None:
     )
     for name, figure in figures.items():
         log_figure(figure, f"cells/{name}.png")
+    return {name: png_bytes(figure) for name, figure in figures.items()}
 
 
-def _log_report(trained: TrainedSingle) -> None:
+def _log_report(trained: TrainedSingle, pictures: Mapping[str, bytes]) -> None:
     """Log the cohort's report: each lesion by the model that had not seen its patient."""
     validation = trained.validations["cohort"]
     attributions = validation.main.attributions
@@ -294,5 +296,5 @@ def _log_report(trained: TrainedSingle) -> None:
         ranks=trained.dataset.gene_ranks(),
     )
     loaded = LoadedModel(trained.model, str(scored.predictions["model_uri"].iloc[0]), None)
-    page = render_report(build_report(scored, loaded, kind="held_out"))
+    page = render_report(build_report(scored, loaded, kind="held_out", pictures=pictures))
     log_text(page, f"reports/{trained.cohort.name}.html")

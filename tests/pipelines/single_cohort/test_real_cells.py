@@ -222,7 +222,7 @@ def trained(real: ReadReal, empty_store: Path, tmp_path_factory: pytest.TempPath
         patch.setenv("MLFLOW_TRACKING_URI", store)
         leave_out_umap(patch, clusters=False)
         patch.setattr("pipelines.train.read_cohort", lambda config, **told: real(config.name))
-        for name in ("_log_figures", "_log_report"):
+        for name in ("_log_figures", "_log_cells", "_log_report"):
             patch.setattr(run, name, lambda *told: None)
         return Trained(store, train(config, config_file=MELANOMA))
 

@@ -56,7 +56,7 @@ def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let trainings go to a store in the folder, and draw nothing."""
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     leave_out_umap(patch)
-    for name in ("_log_figures", "_log_report"):
+    for name in ("_log_figures", "_log_cells", "_log_report"):
         patch.setattr(run, name, lambda *told: None)
 
 
