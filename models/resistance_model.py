@@ -26,6 +26,7 @@ from models.explanation import Attributions, explain
 from models.gene_reference import GeneReference
 from models.interactions import interaction_values
 from models.training_reference import TrainingReference
+from models.transformer_parts import describe_transformer, load_transformer
 
 __all__ = ["ModelArm", "ResistanceModel"]
 
@@ -237,15 +238,12 @@ class ResistanceModel:
             "format_version": FORMAT_VERSION,
             "setting": self.setting,
             "min_cohort_size": self.min_cohort_size,
-            "min_coverage": self.transformer.min_coverage,
-            "score_kind": self.transformer.score_kind,
-            "background": list(self.transformer.background_),
             "thresholds": {name: arm.threshold for name, arm in self.arms.items()},
             "fingerprints": self.training.fingerprints.to_json(),
             "gene_reference": self.training.genes.to_json(),
             "facts": dict(self.facts),
             "catalogue": self.catalogue.model_dump(mode="json"),
-            **_cell_description(self.transformer),
+            **describe_transformer(self.transformer),
         }
         text = json.dumps(description, ensure_ascii=False, indent=1)
         (folder / "model.json").write_text(text, encoding="utf-8")
@@ -274,7 +272,7 @@ class ResistanceModel:
         return cls(
             setting=description["setting"],
             catalogue=catalogue,
-            transformer=_load_transformer(description, catalogue),
+            transformer=load_transformer(description, catalogue),
             arms={
                 cast(Standardisation, name): _load_arm(folder / f"{name}.skops", threshold)
                 for name, threshold in description["thresholds"].items()
@@ -290,32 +288,6 @@ class ResistanceModel:
             if cells.is_file()
             else None,
         )
-
-
-def _cell_description(transformer: MarkerFeatures) -> dict[str, Any]:
-    """Return what a transformer of single cells has beyond one of bulk; empty of bulk."""
-    if not isinstance(transformer, CellFeatures):
-        return {}
-    return {
-        "compartments": list(transformer.compartments_),
-        "cell_table": list(transformer.cell_table_features_),
-        "cell_features": [feature.model_dump(mode="json") for feature in transformer.entries],
-    }
-
-
-def _load_transformer(description: Mapping[str, Any], catalogue: Catalogue) -> MarkerFeatures:
-    parameters = {
-        "min_coverage": description["min_coverage"],
-        "setting": description["setting"],
-        "score_kind": description["score_kind"],
-    }
-    background = description["background"]
-    if "compartments" not in description:
-        return MarkerFeatures(catalogue, **parameters).freeze(background)
-    entries = tuple(CellFeature.model_validate(entry) for entry in description["cell_features"])
-    return CellFeatures(catalogue, **parameters, cell_features=entries).restore(
-        background, compartments=description["compartments"], table=description["cell_table"]
-    )
 
 
 def _load_arm(path: Path, threshold: float) -> ModelArm:
