@@ -12,7 +12,7 @@ from models.learner import Learner
 from models.metrics import Estimate, evaluate_predictions
 from models.plan import ValidationPlan
 from models.splits import Split
-from models.subgroups import subgroup_columns
+from models.subgroups import PURITY_FEATURES, subgroup_columns
 from models.tuning import Tuner
 from models.validation import OutOfFold, predict_out_of_fold
 from pipelines.config import ExperimentConfig
@@ -26,7 +26,13 @@ from pipelines.validation.validate import (
     scored_samples,
 )
 
-__all__ = ["feature_signs", "first_repeat", "make_single_learner", "validate_single"]
+__all__ = [
+    "feature_signs",
+    "first_repeat",
+    "make_single_learner",
+    "timepoint_table",
+    "validate_single",
+]
 
 Progress = Callable[[str], None]
 UNSIGNED = "unsigned"
@@ -128,16 +134,6 @@ def validate_single(
     frames = {f"nested{suffix}": nested.predictions}
     frames |= {f"baseline.{name}.nested{suffix}": frame for name, frame in peers.items()}
     noise = {"n_resamples": config.validation.n_resamples, "seed": config.seed}
-    repeats = config.validation.n_repeats
-    tables = assess_predictions(
-        main.predictions,
-        samples=dataset.samples,
-        groups=subgroup_columns(dataset.samples, _purity_features(dataset)),
-        peers={name: _once(frame) for name, frame in peers.items()},
-        coverage=config.validation.coverage,
-        **noise,
-    )
-    tables["timepoints"] = timepoint_table(frames, dataset.samples, **noise)
     validation = Validation(
         plan=plan,
         learner=learner,
@@ -146,14 +142,32 @@ def validate_single(
         nested=nested,
         peers=peers,
         estimates={name: _estimates(frame, **noise) for name, frame in frames.items()},
-        sizes={
-            name: scored_samples(frame) // (repeats if _repeated(frame) else 1)
-            for name, frame in frames.items()
-        },
-        tables=tables,
+        sizes={name: scored_samples(_once(frame)) for name, frame in frames.items()},
+        tables=_tables(main, frames, peers, dataset=dataset, config=config),
         scheme="nested",
     )
     return validation, free
+
+
+def _tables(
+    main: OutOfFold,
+    frames: Mapping[str, pd.DataFrame],
+    peers: Mapping[str, pd.DataFrame],
+    *,
+    dataset: Dataset,
+    config: ExperimentConfig,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of the first repeat, and of all predictions by timepoint."""
+    noise = {"n_resamples": config.validation.n_resamples, "seed": config.seed}
+    tables = assess_predictions(
+        main.predictions,
+        samples=dataset.samples,
+        groups=subgroup_columns(dataset.samples, _purity_features(dataset)),
+        peers={name: _once(frame) for name, frame in peers.items()},
+        coverage=config.validation.coverage,
+        **noise,
+    )
+    return {**tables, "timepoints": timepoint_table(frames, dataset.samples, **noise)}
 
 
 def _predict(
@@ -179,7 +193,7 @@ def _predict(
 def _purity_features(dataset: Dataset) -> pd.DataFrame:
     """Return the features for subgroups by purity; a cohort of cells alone may lack them."""
     features = dataset.features(list(dataset.cohorts))
-    wanted = ("cytolytic", "b_cells_tls", "tam_m2", "mhc_class_ii", "caf_ecm", "angiogenesis")
+    wanted = [name for names in PURITY_FEATURES.values() for name in names]
     return features.reindex(columns=[*features.columns, *(n for n in wanted if n not in features)])
 
 
