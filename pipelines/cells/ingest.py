@@ -1,5 +1,6 @@
 """From a file of single cells to a checked cohort, a row per sample."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +17,12 @@ from features.cells.source import CellSource, open_cells
 from features.cells.transformer import compartment_layer
 from features.cohort import check_cohort, dense_expression
 from features.errors import CohortError, examples
-from features.genes import GeneTable, GeneTranslation, translate_genes
+from features.genes import GeneTranslation, translate_genes
 from pipelines.cells.prepare import prepare_cells
 from pipelines.cells.prepared import PreparedCells
 from pipelines.cells.samples import read_samples
 from pipelines.ingest import IngestedCohort, file_hash, ingest_cohort
+from pipelines.reading.h5ad import gene_identifiers
 from pipelines.reading.observations import build_observations
 from pipelines.reading.tables import read_clinical, read_gene_table
 from pipelines.settings.cohort import CellsConfig, CohortConfig
@@ -28,7 +30,6 @@ from pipelines.settings.cohort import CellsConfig, CohortConfig
 __all__ = ["ingest_cells"]
 
 _LOG = logging.getLogger(__name__)
-_SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol")
 _SAID_OF_SAMPLES = ("matrix:", "clinical table", "patients have several", "without a label")
 """Of the notes of a given pseudobulk, those that the cells' own notes say too."""
 _SHOWN = ("malignant", "t_cell", "b_cell", "nk_cell", "myeloid", "stroma")
@@ -114,11 +115,9 @@ def _without_empty(adata: ad.AnnData, notes: list[str]) -> ad.AnnData:
 
 
 def _hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and sizes of a zarr store's files."""
+    """Return the SHA-256 of a file, or of the names and hashes of a zarr store's files."""
     if path.is_file():
         return file_hash(path)
-    import hashlib
-
     listed = "".join(
         f"{file.relative_to(path)}:{file_hash(file)}\n"
         for file in sorted(path.rglob("*"))
@@ -130,15 +129,10 @@ def _hash(path: Path) -> str:
 def _translate(
     source: CellSource, config: CohortConfig, root: Path, catalogue: Catalogue
 ) -> GeneTranslation:
-    table = None
-    column = next((name for name in _SYMBOL_COLUMNS if name in source.var_columns), None)
+    genes, table = gene_identifiers(source.genes, source.var())
     if config.gene_table is not None:
         table = read_gene_table(root / config.gene_table)
-    elif column is not None:
-        symbols = source.var()[column].astype(object).fillna("").astype(str)
-        ids = pd.Index(source.genes)
-        table = GeneTable.of(symbols=symbols, ensembl=ids, entrez=ids)
-    return translate_genes(list(source.genes), catalogue=catalogue, table=table)
+    return translate_genes(genes, catalogue=catalogue, table=table)
 
 
 def _given_pseudobulk(

@@ -1,6 +1,7 @@
 """Read an h5ad file as users have it."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import anndata as ad
@@ -13,7 +14,7 @@ from features.genes import GeneTable, count_genes
 from pipelines.files import is_file
 from pipelines.reading.tables import ExpressionTable, refuse_repeated_samples
 
-__all__ = ["read_h5ad"]
+__all__ = ["gene_identifiers", "read_h5ad"]
 
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol")
 """Columns of ``var`` in which public files keep symbols beside an index of ids."""
@@ -45,7 +46,7 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     if adata.X is None:
         raise CohortError(f"{path} has no X; put the expression (counts, TPM or log) there")
     refuse_repeated_samples([str(name) for name in adata.obs_names], path)
-    genes = _gene_names(adata)
+    genes, gene_table = gene_identifiers(list(adata.var_names), adata.var)
     if not count_genes(genes, catalogue=catalogue, numbers=True) and count_genes(
         adata.obs_names, catalogue=catalogue
     ):
@@ -63,26 +64,20 @@ def read_h5ad(path: Path, *, catalogue: Catalogue) -> tuple[ExpressionTable, pd.
     clinical.insert(0, "sample_id", adata.obs_names.astype(str))
     known = bool(cohort_facts(adata).get("gene_lengths_known", True))
     way = "samples_in_rows (h5ad)"
-    return ExpressionTable(values, lengths, way, known, _own_gene_table(adata)), clinical
+    return ExpressionTable(values, lengths, way, known, gene_table), clinical
 
 
-def _gene_names(adata: ad.AnnData) -> list[str]:
-    """Return the gene identifiers: the index of ``var``, or its symbols where that is numbers."""
-    column = _symbol_column(adata)
-    numbers = all(str(name).isdigit() for name in adata.var_names)
-    if column is None or not numbers:
-        return [str(name) for name in adata.var_names]
-    return [str(name) for name in adata.var[column]]
+def gene_identifiers(ids: Sequence[str], var: pd.DataFrame) -> tuple[list[str], GeneTable | None]:
+    """Return the identifiers of the genes, and what symbols ``var`` gives for them, None if none.
 
-
-def _symbol_column(adata: ad.AnnData) -> str | None:
-    return next((name for name in _SYMBOL_COLUMNS if name in adata.var), None)
-
-
-def _own_gene_table(adata: ad.AnnData) -> GeneTable | None:
-    """Return the symbols that ``var`` gives for its index of ids, None where it gives none."""
-    column = _symbol_column(adata)
+    The identifiers are the index of ``var``, or its symbols where that is numbers.
+    """
+    column = next((name for name in _SYMBOL_COLUMNS if name in var), None)
+    genes = [str(name) for name in ids]
     if column is None:
-        return None
-    symbols, ids = adata.var[column].astype(object).fillna("").astype(str), adata.var_names
-    return GeneTable.of(symbols=symbols, ensembl=ids, entrez=ids)
+        return genes, None
+    symbols = var[column].astype(object).fillna("").astype(str)
+    table = GeneTable.of(symbols=symbols, ensembl=pd.Index(genes), entrez=pd.Index(genes))
+    if all(name.isdigit() for name in genes):
+        genes = list(symbols)
+    return genes, table
