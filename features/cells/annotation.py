@@ -94,9 +94,9 @@ def annotate_cells(
     B, plasma, myeloid, fibroblast, endothelial, melanocytic, epithelial, glial, others) and "none
     of these" they become probabilities by a softmax of half their squares, and so on among the
     types of a lineage, downwards as far as one of them is more likely than not, as classifiers
-    along a tree go (CHETAH, 10.1093/nar/gkz543). Then, as CellTypist does (10.1126/science.abl5197), a cluster
-    takes the type that most votes go to, where the majority is clear; a cell that is confidently
-    of another type keeps its own.
+    along a tree go (CHETAH, 10.1093/nar/gkz543). Then, as CellTypist does
+    (10.1126/science.abl5197), a cluster takes the type that most votes go to, where the majority
+    is clear; a cell that is confidently of another type keeps its own.
     """
     _check(source, symbols, clusters)
     markers = TypeMarkers(symbols)
