@@ -122,7 +122,7 @@ def trained_alone(project: Path, store: Path, *, seed: int) -> TrainedExperiment
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
         patch.setattr(training, "log_run", lambda trained, opened: trained)
-        patch.setattr(training, "decide", lambda trained, logged: trained)
+        patch.setattr(training, "decide", lambda trained, **options: trained)
         config = load_experiment(config_file, overrides=[f"seed={seed}"])
         return training.train(config, config_file=config_file)
 
