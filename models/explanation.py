@@ -15,6 +15,7 @@ from models.calibration import Calibrator
 from models.candidates import AveragedModels, FeatureModel, base_log_odds, resistance_score
 from models.classifier import ResistanceClassifier
 from models.linear import SignedLogisticRegression
+from models.regressor import ResistanceRegressor
 
 __all__ = [
     "NOT_MEASURED",
@@ -256,12 +257,17 @@ def _ratio(moved: Array, by: Array, *, at_zero: Array) -> Array:
 
 @singledispatch
 def raw_attributions(classifier: Any, X: pd.DataFrame) -> tuple[Array, float]:
-    """Return attributions (n_samples, n_features) and base value in uncalibrated log-odds."""
+    """Return attributions (n_samples, n_features) and base value of a model's raw score.
+
+    Uncalibrated log-odds of a classifier, resistance of a regressor.
+    """
     raise TypeError(f"no attributions of {X.shape} features for {type(classifier).__name__}")
 
 
 @raw_attributions.register
-def _of_trees(classifier: ResistanceClassifier, X: pd.DataFrame) -> tuple[Array, float]:
+def _of_trees(
+    classifier: ResistanceClassifier | ResistanceRegressor, X: pd.DataFrame
+) -> tuple[Array, float]:
     features = validate_data(
         classifier, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
     )

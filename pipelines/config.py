@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,7 @@ from pipelines.files import is_file
 from pipelines.settings.cohort import CohortConfig
 from pipelines.settings.gate import GateConfig
 from pipelines.settings.layers import check_layers, did_you_mean, read_overrides, read_yaml
+from pipelines.settings.screens import ScreensConfig
 from pipelines.settings.section import PathText, Section
 from pipelines.settings.tuning import ClassifierConfig, TuningConfig
 
@@ -163,6 +164,8 @@ class ExperimentConfig(Section):
     classifier: ClassifierConfig = ClassifierConfig()
     tuning: TuningConfig = TuningConfig()
     validation: ValidationConfig = ValidationConfig()
+    screens: ScreensConfig | None = None
+    """Drug screens: null where the experiment has none."""
     tracking: TrackingConfig = TrackingConfig()
     model: ModelConfig
     gate: GateConfig = GateConfig()
@@ -272,6 +275,8 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
     conf
         The configuration folder.
 
+    A file that says ``extends: NAME`` adds to the cohort file of that name and wins over it.
+
     Raises
     ------
     ConfigError
@@ -286,4 +291,23 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
             f"there is no cohort file {path}; known cohorts: {examples(known, most=20)}"
             + did_you_mean(name, known)
         )
-    return check_layers(CohortConfig, [(str(path), read_yaml(path))]), path
+    return check_layers(CohortConfig, _cohort_layers(path, conf=conf)), path
+
+
+def _cohort_layers(path: Path, *, conf: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return a cohort's file below those that it extends."""
+    layers: list[tuple[str, dict[str, Any]]] = []
+    seen: list[Path] = []
+    while True:
+        tree = dict(read_yaml(path))
+        base = tree.pop("extends", None)
+        layers.insert(0, (str(path), tree))
+        seen.append(path)
+        if base is None:
+            return layers
+        path = conf / "cohorts" / f"{base}.yaml"
+        if not is_file(path) or path in seen:
+            raise ConfigError(
+                f"{seen[-1]}: extends names '{base}', "
+                + ("which leads back to it" if path in seen else f"but there is no file {path}")
+            )

@@ -45,8 +45,9 @@ class Dataset:
     samples
         One row per sample, index ``cohort/sample_id``: ``sample_id, cohort, patient_id,
         timepoint, resistant, cancer_type, drug, drug_class, pfs_time, pfs_event, os_time,
-        os_event`` (months) and the covariates of :data:`features.covariates.COVARIATES`; NaN
-        (numbers) or None (words) where a cohort does not say.
+        os_event`` (months), ``cell_line`` (it is no tumour) and the covariates of
+        :data:`features.covariates.COVARIATES`; NaN (numbers) or None (words) where a cohort does
+        not say.
     left_out
         Cohort → timepoint → samples left out.
     catalogue, min_coverage, setting, score_kind
@@ -224,10 +225,11 @@ def _sample_rows(obs: pd.DataFrame, drugs: DrugTable) -> pd.DataFrame:
     """Return one row per sample, with the same columns and types whatever a cohort says."""
     table = obs.reindex(columns=[*_ALWAYS, *_WORDS, *_NUMBERS, *COVARIATES])
     therapies = list(obs["therapy"]) if "therapy" in obs else [None] * len(obs)
+    table["cell_line"] = obs["cell_line"].astype(bool) if "cell_line" in obs else False
     table["drug_class"] = name_drug_classes(list(table["drug"]), therapies=therapies, table=drugs)
     words = [*_WORDS, *(name for name, one in COVARIATES.items() if not one.is_number)]
     for name in words:
         stated = table[name].astype(object)
         table[name] = stated.where(stated.notna(), None)
-    numbers = [name for name in table if name not in (*_ALWAYS, *words)]
+    numbers = [name for name in table if name not in (*_ALWAYS, *words, "cell_line")]
     return table.astype(dict.fromkeys(numbers, float))

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import Unit, UnitFinding, detect_unit
+from pipelines.reading.drug_tables import SCREEN_COLUMNS, DrugScreen, read_drug_screen
 from pipelines.reading.h5ad import read_h5ad
 from pipelines.reading.observations import build_observations
 from pipelines.reading.tables import (
@@ -69,12 +70,15 @@ class IngestedCohort:
         Path → SHA-256 of every file read.
     cells
         The single cells that the samples were made from; None of bulk.
+    screen
+        The drug screen that gave the labels; None of any other cohort.
     """
 
     adata: ad.AnnData
     report: CohortReport
     files: Mapping[str, str]
     cells: "PreparedCells | None" = None
+    screen: DrugScreen | None = None
 
     @property
     def name(self) -> str:
@@ -136,7 +140,17 @@ def ingest_cohort(
     path = root / config.expression
     table, clinical = _read(config, path, root, catalogue)
     notes = [f"matrix: {table.orientation}"]
+    if config.renamed:
+        table = replace(table, values=_renamed(table.values, config, path))
+        notes.append(f"{len(config.renamed)} samples renamed as the configuration says (renamed)")
+    screen = _screen(config, table, root)
+    if screen is not None:
+        rows = table.values.loc[screen.samples["expression_id"]].set_axis(screen.samples.index)
+        table, clinical = replace(table, values=rows), _clinical_of(screen)
+        notes += screen.notes
     obs = build_observations(table.values.index, clinical, config=config, notes=notes)
+    if screen is not None:
+        obs = obs.join(screen.samples[list(SCREEN_COLUMNS)])
     finding = unit_of(table.values.to_numpy(), config)
     lengths, lengths_file = _lengths(config, table, root, finding)
     genes = table.genes
@@ -155,7 +169,7 @@ def ingest_cohort(
     except CohortError as error:
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     adata.uns["oncoresist"] |= {
-        "label_rule": f"RECIST, else response; {config.labels.model_dump_json()}",
+        "label_rule": _label_rule(config),
         "gene_lengths_known": table.lengths_known
         and (finding.unit != "counts" or lengths is not None),
         "notes": [*notes, *_quality_notes(adata, table, finding, lengths)],
@@ -166,9 +180,55 @@ def ingest_cohort(
     for note in report.notes:
         _LOG.info("%s: %s", config.name, note)
     read = [path]
-    named = dict.fromkeys((config.clinical, lengths_file, config.gene_table))
+    responses = None if config.drug_response is None else config.drug_response.table
+    named = dict.fromkeys((config.clinical, responses, lengths_file, config.gene_table))
     read += [root / name for name in named if name]
-    return IngestedCohort(adata, report, {str(file): file_hash(file) for file in read})
+    files = {str(file): file_hash(file) for file in read}
+    return IngestedCohort(adata, report, files, screen=screen)
+
+
+def _renamed(values: pd.DataFrame, config: CohortConfig, path: Path) -> pd.DataFrame:
+    """Return the expression under the names that the configuration gives its samples."""
+    where = f"cohort '{config.name}' ({path})"
+    unknown = [name for name in config.renamed if name not in values.index]
+    if unknown:
+        raise CohortError(
+            f"{where}: renamed names {examples(unknown)}, no samples of the expression file; its "
+            f"samples: {examples(values.index)}"
+        )
+    index = pd.Index([config.renamed.get(str(name), str(name)) for name in values.index])
+    repeated = index[index.duplicated()].unique()
+    if len(repeated):
+        raise CohortError(
+            f"{where}: renamed gives {len(repeated)} names to two samples: {examples(repeated)}; "
+            "rename the other one too"
+        )
+    return values.set_axis(index.astype(object))
+
+
+def _screen(config: CohortConfig, table: ExpressionTable, root: Path) -> DrugScreen | None:
+    if config.drug_response is None:
+        return None
+    return read_drug_screen(
+        root / config.drug_response.table,
+        config.drug_response,
+        expression=table.values.index,
+        where=f"cohort '{config.name}'",
+    )
+
+
+def _clinical_of(screen: DrugScreen) -> pd.DataFrame:
+    """Return a screen's samples as a clinical table: a row a sample, every cell text."""
+    table = screen.samples[["patient_id", "cancer_type", "drug"]].astype(str)
+    words = screen.samples["resistant"].map({1.0: "resistant", 0.0: "responsive"})
+    table = table.assign(response=words.astype(object).fillna(""))
+    return table.rename_axis("sample_id").reset_index()
+
+
+def _label_rule(config: CohortConfig) -> str:
+    if config.drug_response is not None:
+        return f"drug response; {config.drug_response.label.model_dump_json()}"
+    return f"RECIST, else response; {config.labels.model_dump_json()}"
 
 
 def _read(

@@ -1,7 +1,7 @@
 """Train: cohorts → features → validated, explained, calibrated, tracked, registered model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
 from pipelines.runs.stopwatch import Stopwatch
+from pipelines.screens.run import run_screens
 from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
@@ -150,10 +151,11 @@ def _train_single_cohort(
     project = project_folder(config_file)
     progress("reading the cohort")
     ingested, _, _ = _ingest_all(config, config_file, catalogue)
+    apart = _ingest_apart(config, config_file, catalogue)
     prepared = prepare_single(config, project=project, cohorts=ingested, catalogue=catalogue)
     watch.lap("reading")
     store = default_store(project, uri=config.tracking.uri)
-    versions = _versions(prepared.catalogue, ingested)
+    versions = _versions(prepared.catalogue, [*ingested, *apart])
     with training_run(config, store=store, versions=versions, watch=watch) as opened:
 
         def told(stage: str) -> None:
@@ -174,6 +176,16 @@ def _train_single_cohort(
         files = {cohort.name: cohort.expression_hash for cohort in ingested}
         facts = {**versions, "training_files": files}
         trained = train_single(prepared, tuner=tuner, facts=facts, progress=told, lap=watch.lap)
+        if config.screens is not None:
+            screens = run_screens(
+                config,
+                config.screens,
+                cohorts=[*ingested, *apart],
+                catalogue=catalogue,
+                progress=told,
+            )
+            trained = replace(trained, screens=screens)
+            watch.lap("screens")
         told("writing the run")
         logged = log_single(trained, opened)
     progress("the gate decides")
@@ -319,6 +331,21 @@ def _train_arm(
     positions = np.arange(len(dataset.samples))
     final = learner.train(positions, tuner=tuner, fold=f"{standardisation}/final")
     return TrainedArm(validation, final)
+
+
+def _ingest_apart(
+    config: ExperimentConfig, config_file: Path, catalogue: Catalogue
+) -> list[IngestedCohort]:
+    """Return the cohorts that are validated by themselves beside the model's."""
+    if config.screens is None:
+        return []
+    return ingest_cohorts(
+        config.screens.apart,
+        config,
+        config_file=config_file,
+        labels_required=False,
+        catalogue=catalogue,
+    )
 
 
 def _ingest_all(

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipelines.settings.drug_response import DrugResponseConfig
 from pipelines.settings.section import PathText, Section
 
 __all__ = [
@@ -169,6 +170,9 @@ class CohortConfig(Section):
     """Constant under the logarithm of log2_tpm when the unit is stated."""
     orientation: Literal["auto", "genes_in_rows", "samples_in_rows"] = "auto"
     """Which way the matrix stands."""
+    renamed: dict[str, str] = Field(default={})
+    """Sample as the expression file names it → the sample whose expression stands there, where a
+    file is known to have mixed them up."""
     gene_lengths: PathText | None = None
     """Table of gene lengths for raw counts (columns symbol, effective_length), as paths above."""
     gene_table: PathText | None = None
@@ -180,6 +184,8 @@ class CohortConfig(Section):
     """Drug where the clinical table has no column for it."""
     columns: ColumnNames = ColumnNames()
     labels: LabelsConfig = LabelsConfig()
+    drug_response: DrugResponseConfig | None = None
+    """A long table of drug responses that gives samples, drugs, tissues and labels; null: none."""
     timepoints: TimepointsConfig = TimepointsConfig()
     survival: SurvivalConfig = SurvivalConfig()
     covariates: CovariatesConfig = CovariatesConfig()
@@ -190,4 +196,6 @@ class CohortConfig(Section):
             raise ValueError("pseudocount goes with unit: log2_tpm")
         if self.labels.stable_disease == "pfs6" and self.survival.pfs is None:
             raise ValueError("labels.stable_disease: pfs6 needs the columns under survival.pfs")
+        if self.drug_response is not None and self.clinical is not None:
+            raise ValueError("clinical and drug_response both give the samples' labels; name one")
         return self

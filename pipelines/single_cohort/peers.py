@@ -14,18 +14,24 @@ from pipelines.dataset import Dataset
 
 __all__ = ["SINGLE_MARKERS", "naive_peers"]
 
-SINGLE_MARKERS: Mapping[str, int] = {
-    "tcf7": -1,
-    "ccr7": -1,
-    "b_cells_tls": -1,
-    "b_cells_share": -1,
-    "cd38": 1,
-    "tim3": 1,
-    "exhaustion": 1,
-    "exhaustion_in_t_cell": 1,
+SINGLE_MARKERS: Mapping[str, Mapping[str, int]] = {
+    "ici": {
+        "tcf7": -1,
+        "ccr7": -1,
+        "b_cells_tls": -1,
+        "b_cells_share": -1,
+        "cd38": 1,
+        "tim3": 1,
+        "exhaustion": 1,
+        "exhaustion_in_t_cell": 1,
+    },
+    "adc": {"payload_efflux": 1, "payload_target": 1, "abcb1": 1, "abcc1": 1, "abcg2": 1},
+    "hcc": {"abc_transporters": 1, "abcb1": 1, "kinase_bypass": 1, "ferroptosis_defence": 1},
+    "sclc": {"slfn11_parp": 1, "neuroendocrine": 1, "abcg2": 1, "proliferation": -1},
 }
-"""Features that the field reads alone, with the direction of resistance that it expects. In the
-Sade-Feldman cohort some directions were found on the cohort itself: figures there are no test."""
+"""Setting → features that the field reads alone, with the direction of resistance that it expects.
+In the Sade-Feldman cohort some directions were found on the cohort itself: figures there are no
+test."""
 
 
 def naive_peers(
@@ -38,8 +44,8 @@ def naive_peers(
     """Return the peers' predictions on the same splits (a row a sample and repeat).
 
     ``marker_<feature>``: a single feature in its expected direction; published signatures where
-    expression can be ranked; ``clinical``: timepoint, therapy and number of cells without any
-    expression; ``prior``: the share of resistant samples.
+    expression can be ranked; ``clinical``: timepoint, therapy, tumour type and number of cells
+    without any expression; ``prior``: the share of resistant samples.
     """
     size = config.features.min_cohort_size
     splits = plan.schemes["nested"]
@@ -47,7 +53,7 @@ def naive_peers(
     scores = pd.DataFrame(
         {
             f"marker_{name}": sign * features[name]
-            for name, sign in SINGLE_MARKERS.items()
+            for name, sign in SINGLE_MARKERS[config.setting].items()
             if name in features and features[name].notna().any()
         },
         index=plan.samples.index,
@@ -82,7 +88,7 @@ def _described(dataset: Dataset, samples: pd.DataFrame) -> pd.DataFrame:
     obs = pd.concat([adata.obs for adata in dataset.cohorts.values()])
     obs = obs.set_axis(dataset.samples.index, axis=0).reindex(samples.index)
     columns: dict[str, pd.Series[float]] = {}
-    for name in ("timepoint", "therapy", "drug"):
+    for name in ("timepoint", "therapy", "drug", "cancer_type"):
         if name in obs:
             for level in sorted(set(obs[name].dropna().astype(str)))[1:]:
                 columns[f"{name}={level}"] = (obs[name].astype(str) == level).astype(float)

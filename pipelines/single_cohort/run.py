@@ -40,6 +40,8 @@ from pipelines.runs.open_run import OpenRun
 from pipelines.runs.reports import held_out_cohort
 from pipelines.runs.tables import log_validation_tables
 from pipelines.runs.tags import verdict_tags, version_tags
+from pipelines.screens.log import log_screens
+from pipelines.screens.run import screen_metrics
 from pipelines.single_cohort.cells import CELL_MODEL_PARAMS
 from pipelines.single_cohort.pages import run_note, short_card, single_card
 from pipelines.single_cohort.train import TrainedSingle
@@ -71,6 +73,8 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
         _log_tables(trained, comparison)
         _log_figures(trained, comparison)
         _log_report(trained, _log_cells(trained))
+        if trained.screens is not None:
+            log_screens(trained.screens, catalogue=trained.dataset.catalogue)
         record = RunRecord(folder, tags, metrics)
         card = single_card(record, trained)
         log_text(card, "model_card.md")
@@ -128,6 +132,8 @@ def single_metrics(trained: TrainedSingle) -> dict[str, float]:
             metrics |= {f"{name}{end}": float(row[column]) for end, column in ends}
     if len(trained.shift):
         metrics |= shift_metrics(trained.shift)
+    if trained.screens is not None:
+        metrics |= screen_metrics(trained.screens)
     if trained.cohort.cells is not None:
         metrics["cells.kept"] = float((trained.cohort.cells.samples >= 0).sum())
     return {name: value for name, value in metrics.items() if np.isfinite(value)}

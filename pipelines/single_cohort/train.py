@@ -23,6 +23,7 @@ from models.validation import OutOfFold
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort
+from pipelines.screens.run import Screens
 from pipelines.single_cohort.cells import (
     CellFindings,
     as_peer,
@@ -77,6 +78,8 @@ class TrainedSingle:
         The cell-level model and what it says; None of a cohort without single cells.
     notes
         What was left out of the comparison, and why.
+    screens
+        What its drug screens say, and those beside it; None where the experiment has none.
     """
 
     config: ExperimentConfig
@@ -90,6 +93,7 @@ class TrainedSingle:
     shift: pd.DataFrame
     cells: CellFindings | None
     notes: tuple[str, ...]
+    screens: Screens | None = None
 
     @property
     def features(self) -> pd.DataFrame:

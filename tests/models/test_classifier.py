@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from lightgbm import LGBMClassifier
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -77,7 +78,7 @@ def test_a_patients_samples_weigh_as_one():
     grouped = model.fit(X3, y3, groups=repeated).decision_function(X)
     by_hand = (
         clone(model)
-        ._member(0, None)
+        ._member(LGBMClassifier, 0, None)
         .fit(X3.to_numpy(), y3, sample_weight=sample_weights(len(repeated), groups=repeated))
     )
     np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy(), raw_score=True))
@@ -89,7 +90,7 @@ def test_cohorts_weigh_the_same_where_they_are_given():
     cohorts = np.where(np.arange(120) < 30, "small", "large")
     model = ResistanceClassifier(n_seeds=1)
     weighed = clone(model).fit(X, y, cohorts=cohorts).decision_function(X)
-    by_hand = model._member(0, None).fit(
+    by_hand = model._member(LGBMClassifier, 0, None).fit(
         X.to_numpy(), y, sample_weight=sample_weights(120, cohorts=cohorts)
     )
     np.testing.assert_array_equal(weighed, by_hand.predict(X.to_numpy(), raw_score=True))

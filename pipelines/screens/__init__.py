@@ -1,0 +1,1 @@
+"""Drug screens: how well resistance to drugs is predicted, and what carries over."""

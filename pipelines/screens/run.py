@@ -1,0 +1,220 @@
+"""All that is done with the drug screens of an experiment, and the tables that it leaves."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from features.catalogue import Catalogue
+from models.metrics import Estimate
+from pipelines.config import ExperimentConfig
+from pipelines.ingest import IngestedCohort
+from pipelines.screens.analyse import MODEL, Analysis, analyse
+from pipelines.screens.evidence import doubts_of, efflux_evidence, shared_line_evidence
+from pipelines.screens.identity import identity_doubts, line_identities
+from pipelines.screens.single_genes import genes_by_drug
+from pipelines.screens.task import find_task, tasks_of
+from pipelines.screens.transfer import Transfer, transfer
+from pipelines.settings.screens import ScreensConfig
+
+__all__ = ["Screens", "run_screens", "screen_metrics", "screen_tables", "tree_settings"]
+
+_LOG = logging.getLogger(__name__)
+_FEWEST_SAMPLES = 15
+_SCREEN = "screen"
+
+
+@dataclass(frozen=True)
+class Screens:
+    """What the drug screens of an experiment say.
+
+    Attributes
+    ----------
+    analyses
+        Every group of fifteen samples or more, validated by itself.
+    transfers
+        What was learned on one group and asked about another.
+    evidence
+        Whether measures go the way the tables say (:mod:`pipelines.screens.evidence`).
+    identities
+        What lines of two sets are most like (:mod:`pipelines.screens.identity`).
+    genes
+        Single genes against single drugs.
+    absent
+        Cohort → features of the setting that its genes do not give.
+    notes
+        Warnings of the evidence, and what was too small.
+    """
+
+    analyses: Sequence[Analysis]
+    transfers: Sequence[Transfer]
+    evidence: pd.DataFrame
+    identities: pd.DataFrame
+    genes: pd.DataFrame
+    absent: Mapping[str, Sequence[str]]
+    notes: tuple[str, ...]
+
+
+def tree_settings(config: ExperimentConfig) -> dict[str, float | int]:
+    """Return the settings of the trees of an experiment, for regression and classification."""
+    settings = config.classifier.model_dump(exclude={"monotone"})
+    return {**settings, "n_jobs": 2, "random_state": config.seed}
+
+
+def run_screens(
+    config: ExperimentConfig,
+    screens: ScreensConfig,
+    *,
+    cohorts: Sequence[IngestedCohort],
+    catalogue: Catalogue,
+    progress: Callable[[str], None],
+) -> Screens:
+    """Return what the drug screens of an experiment say, its own cohorts and those apart.
+
+    Raises
+    ------
+    ConfigError
+        A transfer names no group, or leaves nothing to train on.
+    """
+    tasks = tasks_of(cohorts)
+    common: dict[str, Any] = {
+        "catalogue": catalogue,
+        "setting": config.setting,
+        "min_coverage": config.features.min_coverage,
+        "settings": tree_settings(config),
+        "config": screens,
+        "n_resamples": config.validation.n_resamples,
+        "seed": config.seed,
+    }
+    pairs = [(find_task(one.train, tasks), find_task(one.test, tasks)) for one in screens.transfers]
+    analyses, notes = [], []
+    for task in tasks:
+        if len(task.samples) < _FEWEST_SAMPLES:
+            notes.append(
+                f"{task.name}: {len(task.samples)} samples, too few to hold any out; looked at by "
+                "transfer alone"
+            )
+            continue
+        progress(f"drug screens: {task.name}")
+        analyses.append(analyse(task, **common))
+    transfers = []
+    for source, target in pairs:
+        progress(f"drug screens: {source.name} to {target.name}")
+        transfers.append(transfer(source, target, **common))
+    evidence = _evidence(cohorts, catalogue)
+    identities = line_identities(tasks)
+    doubts = [*doubts_of(evidence), *identity_doubts(identities)]
+    for doubt in doubts:
+        _LOG.warning("%s", doubt)
+    absent = {
+        one.task.cohort: [name for name in catalogue.marker_ids if name not in one.features]
+        for one in analyses
+    }
+    genes = genes_by_drug(cohorts, genes=screens.genes)
+    return Screens(analyses, transfers, evidence, identities, genes, absent, (*doubts, *notes))
+
+
+def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.DataFrame:
+    named = [(cohort.name, cohort.screen) for cohort in cohorts if cohort.screen is not None]
+    adatas = {cohort.name: cohort.adata for cohort in cohorts}
+    parts = [
+        efflux_evidence(name, adatas[name], screen, catalogue=catalogue) for name, screen in named
+    ]
+    found = [*parts, shared_line_evidence(named, catalogue=catalogue)]
+    kept = [part for part in found if len(part)]
+    return pd.concat(kept, ignore_index=True) if kept else found[-1]
+
+
+def screen_tables(screens: Screens) -> dict[str, pd.DataFrame]:
+    """Return the tables by name: ``screens``, ``screen_tissues``, ``screen_predictions`` ….
+
+    ``screens``: ``cohort, drug_group, n, labelled, features, predictor, metric, value, low, high``;
+    ``transfers``: ``train, test, n_train, n_test, shared, genes, features, metric, value, low,
+    high``; ``screen_reasons``: ``cohort, drug_group, feature, mean_abs_shap``.
+    """
+    keys = [{"cohort": one.task.cohort, "drug_group": one.task.group} for one in screens.analyses]
+    named = list(zip(keys, screens.analyses, strict=True))
+    return {
+        "screens": pd.DataFrame([row for key, one in named for row in _figures(key, one)]),
+        "screen_tissues": pd.concat([one.tissues.assign(**key) for key, one in named]),
+        "screen_predictions": pd.concat(
+            [
+                one.predictions.rename_axis("sample").reset_index().assign(**key)
+                for key, one in named
+            ]
+        ),
+        "screen_reasons": pd.concat([_reasons(key, one) for key, one in named]),
+        "screen_evidence": screens.evidence,
+        "line_identities": screens.identities,
+        "transfers": pd.DataFrame([row for one in screens.transfers for row in _of_transfer(one)]),
+        "genes_by_drug": screens.genes,
+        "absent_features": pd.DataFrame(
+            [
+                {"cohort": cohort, "feature": name}
+                for cohort, names in screens.absent.items()
+                for name in names
+            ],
+            columns=["cohort", "feature"],
+        ),
+    }
+
+
+def _figures(key: Mapping[str, str], one: Analysis) -> list[dict[str, object]]:
+    size = {
+        "n": len(one.task.samples),
+        "labelled": int(one.task.samples["resistant"].notna().sum()),
+        "features": one.features.shape[1],
+    }
+    return [
+        {**key, **size, "predictor": predictor, "metric": metric} | _interval(found)
+        for predictor, estimates in one.estimates.items()
+        for metric, found in estimates.items()
+    ]
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _of_transfer(one: Transfer) -> list[dict[str, object]]:
+    facts = {name: value for name, value in asdict(one).items() if name != "estimates"}
+    return [
+        {**facts, "metric": metric} | _interval(found) for metric, found in one.estimates.items()
+    ]
+
+
+def _reasons(key: Mapping[str, str], one: Analysis) -> pd.DataFrame:
+    columns = ["cohort", "drug_group", "feature", "mean_abs_shap"]
+    if one.attributions is None:
+        return pd.DataFrame(columns=columns)
+    sizes = one.attributions.values.abs().mean().rename("mean_abs_shap")
+    table = sizes.rename_axis("feature").reset_index().assign(**key)
+    return table.sort_values("mean_abs_shap", ascending=False)[columns]
+
+
+def screen_metrics(screens: Screens) -> dict[str, float]:
+    """Return the figures by name, each with ``_low`` and ``_high``.
+
+    ``screen.<cohort>.<group>.<metric>``, the same under ``baseline.<name>.``, and
+    ``transfer.<from>.to.<to>.<metric>``.
+    """
+    found: dict[str, float] = {}
+    for one in screens.analyses:
+        place = ".".join(part for part in (_SCREEN, one.task.cohort, one.task.group) if part)
+        for predictor, estimates in one.estimates.items():
+            prefix = place if predictor == MODEL else f"baseline.{predictor}.{place}"
+            found |= _metrics(prefix, estimates)
+    for moved in screens.transfers:
+        place = f"transfer.{moved.train}.to.{moved.test}".replace("/", ".")
+        found |= _metrics(place, moved.estimates)
+    return found
+
+
+def _metrics(prefix: str, estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    return {
+        f"{prefix}.{metric}{end}": value
+        for metric, one in estimates.items()
+        for end, value in (("", one.value), ("_low", one.low), ("_high", one.high))
+    }

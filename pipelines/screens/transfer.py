@@ -1,0 +1,172 @@
+"""What is learned on one group of drugs, asked about another: no line stands on both sides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anndata as ad
+import pandas as pd
+
+from features.catalogue import Catalogue
+from features.errors import ConfigError
+from features.gene_scores import ScoreKind
+from models.metrics import Estimate
+from pipelines.screens.analyse import mean_estimates
+from pipelines.screens.predict import predict_by_folds, responses_of
+from pipelines.screens.task import Task
+from pipelines.settings.screens import ScreensConfig
+
+__all__ = ["Transfer", "transfer"]
+
+_FEWEST_TRAINED = 20
+_SMALL_COHORT = 5
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A model of one group asked about another.
+
+    Attributes
+    ----------
+    train, test
+        ``cohort/group``.
+    n_train, n_test
+        Lines.
+    shared
+        Lines of both, left out of training (another set), or held out in folds (the same set).
+    genes, features
+        Genes that both measure, and features that both have.
+    estimates
+        Metric → estimate, as of :func:`models.regression_metrics.evaluate_responses`; for patients
+        ``auroc`` alone means anything.
+    """
+
+    train: str
+    test: str
+    n_train: int
+    n_test: int
+    shared: int
+    genes: int
+    features: int
+    estimates: Mapping[str, Estimate]
+
+
+def transfer(
+    source: Task,
+    target: Task,
+    *,
+    catalogue: Catalogue,
+    setting: str,
+    min_coverage: float,
+    settings: Mapping[str, Any],
+    config: ScreensConfig,
+    n_resamples: int,
+    seed: int,
+) -> Transfer:
+    """Return how a model of ``source`` does on ``target``.
+
+    Groups of one cohort share their lines: the line asked about is held out of the folds. Of two
+    sets, shared lines are left out of training, and features are made of the genes that both
+    measure, each set standardised within itself.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than twenty lines are left to train on, or no feature is in both.
+    """
+    kind: ScoreKind = "mean_z" if source.scaled or target.scaled else "rank"
+    first, second = _on_shared_genes(source, target)
+    both = ad.concat([first.adata, second.adata], join="inner", index_unique="-")
+    tables = [
+        task.features(
+            catalogue,
+            setting=setting,
+            min_coverage=min_coverage,
+            like=both,
+            score_kind=kind,
+            least=_SMALL_COHORT,
+        )
+        for task in (first, second)
+    ]
+    names = [name for name in tables[0] if name in tables[1]]
+    if not names:
+        raise ConfigError(
+            f"screens.transfers: {source.name} and {target.name} have no feature of setting "
+            f"'{setting}' in common ({both.n_vars} genes); take this transfer out"
+        )
+    signs, noise = catalogue.signs(setting), {"n_resamples": n_resamples, "seed": seed}
+    shared = set(source.samples["line"]) & set(target.samples["line"])
+    if source.cohort == target.cohort:
+        predictions = _across_groups(
+            tables[0][names],
+            source,
+            target,
+            settings=settings,
+            signs=signs,
+            config=config,
+            seed=seed,
+        )
+        n_train = len(source.samples)
+    else:
+        kept = ~source.samples["line"].isin(shared).to_numpy()
+        n_train = int(kept.sum())
+        if n_train < _FEWEST_TRAINED:
+            raise ConfigError(
+                f"screens.transfers: without the {len(shared)} lines that {source.name} shares "
+                f"with {target.name} only {n_train} are left to train on; at least "
+                f"{_FEWEST_TRAINED} are needed"
+            )
+        found = responses_of(
+            tables[0].loc[kept, names],
+            source.samples[kept],
+            tables[1][names],
+            target.samples,
+            settings=settings,
+            signs=signs,
+        )
+        predictions = found.assign(repeat=0)
+    # Of patients there is a class alone: the regression's order is held against it.
+    known = predictions["resistance"].fillna(predictions["resistant"])
+    estimates = mean_estimates(predictions.assign(resistance=known), **noise)
+    return Transfer(
+        source.name,
+        target.name,
+        n_train,
+        len(target.samples),
+        len(shared),
+        both.n_vars,
+        len(names),
+        estimates,
+    )
+
+
+def _on_shared_genes(source: Task, target: Task) -> tuple[Task, Task]:
+    genes = source.adata.var_names.intersection(target.adata.var_names)
+    return (
+        replace(source, adata=source.adata[:, genes].copy()),
+        replace(target, adata=target.adata[:, genes].copy()),
+    )
+
+
+def _across_groups(
+    X: pd.DataFrame,
+    source: Task,
+    target: Task,
+    *,
+    settings: Mapping[str, Any],
+    signs: Mapping[str, int],
+    config: ScreensConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """Return predictions of the source's models, each line held out, and the target's response."""
+    held = predict_by_folds(
+        X,
+        source.samples,
+        settings=settings,
+        signs=signs,
+        n_splits=config.n_splits,
+        n_repeats=config.n_repeats,
+        seed=seed,
+    ).predictions
+    asked = target.samples.set_index("line")[["resistance", "resistant"]]
+    return held.drop(columns=["resistance", "resistant"]).join(asked, on="line", how="inner")
