@@ -56,6 +56,12 @@ class GeneScores:
         """Score of a gene that is neither high nor low."""
         return 0.5 if self.kind == "rank" else 0.0
 
+    def table(self, samples: pd.Index) -> pd.DataFrame:
+        """Return ranks as fractions of the background, or z-scores (n_samples, n_genes)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scores = self.values / self.sizes[:, None]
+        return pd.DataFrame(scores, index=samples.copy(), columns=list(self.symbols))
+
 
 def rank_genes(adata: ad.AnnData, *, background: Sequence[str], genes: Sequence[str]) -> GeneScores:
     """Return the ranks of genes among a background within each sample of a cohort.

@@ -12,6 +12,7 @@ from scipy import stats
 
 from features.errors import ModelError
 from features.gene_scores import rank_genes
+from features.reference import ReferenceStandardiser
 
 __all__ = ["SHARES", "GeneReference", "gene_ranks", "normal_quantiles"]
 
@@ -71,6 +72,26 @@ class GeneReference:
         }
         return cls(quantiles, len(ranks), len(np.unique(labels)))
 
+    def standardiser(self) -> ReferenceStandardiser:
+        """Return mean and spread of each gene's rank, as its quantiles outline them.
+
+        The distribution is taken as even between two quantiles; the tails beyond the outermost lie
+        at these. The spread of a gene that is on in some samples and off in others comes out up to
+        a fifth too small, and that of one that is on in fewer than a twentieth misses these.
+        """
+        found = ReferenceStandardiser()
+        names = list(self.quantiles)
+        values = np.array(list(self.quantiles.values()), dtype=float).reshape(-1, len(SHARES))
+        ends = np.hstack([values[:, :1], values, values[:, -1:]])
+        low, high = ends[:, :-1], ends[:, 1:]
+        between = np.diff([0.0, *SHARES, 1.0])
+        found.mean_ = (low + high) / 2 @ between
+        squares = (low**2 + low * high + high**2) / 3 @ between
+        found.spread_ = np.sqrt(np.maximum(squares - found.mean_**2, 0.0))
+        found.n_features_in_ = len(names)
+        found.feature_names_in_ = np.asarray(names, dtype=object)
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
@@ -108,10 +129,7 @@ def gene_ranks(
     CohortError
         As :func:`features.gene_scores.rank_genes`.
     """
-    scores = rank_genes(adata, background=background, genes=genes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        fractions = scores.values / scores.sizes[:, None]
-    return pd.DataFrame(fractions, index=adata.obs_names.copy(), columns=list(scores.symbols))
+    return rank_genes(adata, background=background, genes=genes).table(adata.obs_names)
 
 
 def normal_quantiles() -> Quantiles:

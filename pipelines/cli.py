@@ -102,6 +102,7 @@ def score(
         from pipelines.files import require_folder
         from pipelines.report import write_scored
         from pipelines.score import score_cohort
+        from pipelines.scoring.subtypes import subtype_words
 
         require_folder(output)
         loaded, ingested, _ = read_model_and_cohort(
@@ -129,7 +130,10 @@ def score(
     declined = scored.predictions.loc[scored.predictions["call"] == "out_of_scope", "call_reason"]
     for reason in declined.unique()[:3]:
         OUT.print(f"out of scope: {reason}", highlight=False, soft_wrap=True, markup=False)
-    tables = ("predictions.csv", "attributions.parquet", "mechanisms.csv", "genes.parquet")
+    tables = ["predictions.csv", "attributions.parquet", "mechanisms.csv", "genes.parquet"]
+    if not scored.subtypes.empty:
+        say(f"subtypes: {subtype_words(scored.subtypes)}")
+        tables.append("subtypes.csv")
     for name in (*tables, "gene_report.csv", "drift.csv", "shift.csv", "report.html", "patients"):
         say(f"  {output / name}")
     for path in written:

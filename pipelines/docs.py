@@ -1,7 +1,7 @@
 """Write the generated pages of ``docs/``: the catalogue, the schema of its files, real cohorts.
 
-Run with ``make docs``. The pages on real cohorts, and on cell types and how they agree with
-published calls, are written only where their folder is there.
+Run with ``make docs``. The pages on real cohorts, and on cell types and subtypes of small-cell lung
+cancer and how they agree with published calls, are written only where their folder is there.
 """
 
 import json
@@ -20,6 +20,7 @@ from pipelines.cells.annotation_page import cell_types_page
 from pipelines.config import data_root, project_folder
 from pipelines.files import write_text
 from pipelines.reports.markers import catalogue_page
+from pipelines.subtypes.page import sclc_subtypes_page
 
 __all__ = ["cohort_genes_page", "schema_text", "write_docs"]
 
@@ -99,6 +100,7 @@ def write_docs(folder: Path, *, root: Path) -> list[Path]:
     if root.is_dir():
         pages["cohort_genes.md"] = cohort_genes_page(root, catalogue=catalogue)
         pages["cell_types.md"] = cell_types_page(root, catalogue=catalogue)
+        pages["sclc_subtypes.md"] = sclc_subtypes_page(root, catalogue=catalogue)
     for name, text in pages.items():
         write_text(text, folder / name)
     return [folder / name for name in pages]

@@ -20,6 +20,7 @@ from pipelines.ingest import IngestedCohort
 from pipelines.scoring.calls import cohort_doubts, make_calls
 from pipelines.scoring.notes import cohort_notes, flat_note, recalibration_note, too_little
 from pipelines.scoring.scored_cohort import PREDICTION_COLUMNS, ScoredCohort
+from pipelines.scoring.subtypes import subtype_table
 
 __all__ = [
     "PREDICTION_COLUMNS",
@@ -121,6 +122,7 @@ def score_cohort(
     known = _training_samples(model, cohort) if ranked else []
     in_sample = _was_trained_on(model, cohort) or bool(known)
     drift = model.training.drift.table(features)
+    gene_values = _gene_values(transformer, cohort, genes)
     notes = (
         *recalibration_note(model, cohort, chosen),
         *flat_note(predictions["probability"]),
@@ -141,7 +143,8 @@ def score_cohort(
         in_sample,
         model.transformer.background_coverage(cohort.adata),
         genes,
-        _gene_values(transformer, cohort, genes),
+        gene_values,
+        subtype_table(model, gene_values, cohorts=cohorts, standardisation=chosen),
     )
 
 
@@ -222,6 +225,4 @@ def _gene_values(
     found = list(genes.found_as)
     if transformer.score_kind == "rank":
         return gene_ranks(cohort.adata, background=transformer.background_, genes=found)
-    scores = z_score_genes(cohort.adata, genes=found)
-    index = cohort.adata.obs_names.copy()
-    return pd.DataFrame(scores.values, index=index, columns=list(scores.symbols))
+    return z_score_genes(cohort.adata, genes=found).table(cohort.adata.obs_names)

@@ -26,6 +26,7 @@ from pipelines.reports.facts import (
     ReportFacts,
     StrategyFacts,
 )
+from pipelines.reports.subtypes import subtype_rows
 from pipelines.scoring.scored_cohort import ScoredCohort
 from pipelines.tracking import LoadedModel
 
@@ -117,6 +118,7 @@ def _facts(
         gene_quantiles=_quantiles(scored, reference) if ranked else {},
         reference_samples=reference.n_samples,
         reference_cohorts=reference.n_cohorts,
+        subtypes=subtype_rows(scored.subtypes),
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "ModelFacts",
     "ReportFacts",
     "StrategyFacts",
+    "SubtypeRow",
 ]
 
 REPORT_FORMAT: Literal[1] = 1
@@ -147,6 +148,25 @@ class GeneRow(_Facts):
     """Why it is not scored, or what its drug chose."""
 
 
+class SubtypeRow(_Facts):
+    """The subtype of a sample of small-cell lung cancer."""
+
+    sample_id: str
+    """Sample."""
+    subtype: str
+    """SCLC-A, SCLC-N, SCLC-P, SCLC-Y or unknown."""
+    confidence: float | None
+    """0 to 1; None where unknown."""
+    inflamed: bool | None
+    """None where too few of its genes are measured."""
+    scores: tuple[float | None, ...]
+    """Scores of the four programmes and the inflamed state; None where nothing is measured."""
+    reason: str
+    """Why it is unknown."""
+    caveat: str
+    """What the call does not rest on."""
+
+
 class ReportFacts(_Facts):
     """Everything of a report that is not a row a sample."""
 
@@ -202,6 +222,8 @@ class ReportFacts(_Facts):
     """Training samples that the quantiles are of."""
     reference_cohorts: int
     """Training cohorts that the quantiles are of."""
+    subtypes: tuple[SubtypeRow, ...] = ()
+    """A row a sample, of a model of small-cell lung cancer."""
     tables: Mapping[str, str] = {}
     """Table of the report → SHA-256 of the file written with it."""
 

@@ -17,6 +17,7 @@ from pipelines.reports.figures import draw_report
 from pipelines.reports.gene_strips import GeneStrip, gene_strips
 from pipelines.reports.patient import view_patients
 from pipelines.reports.patient_parts import PatientView
+from pipelines.reports.subtypes import subtype_notes
 from pipelines.reports.templates import TEMPLATES, page_environment
 from pipelines.reports.words import (
     CALLS,
@@ -91,6 +92,7 @@ class ReportPages:
             leading=_leading(data),
             held_out_auroc=facts.model.held_out.get("model", {}).get("auroc", "not stored"),
             out_of_scope=_reasons_out_of_scope(data.predictions),
+            subtype_notes=subtype_notes(facts.subtypes),
             figures=self._figures,
             pictures={name: png_text(image) for name, image in data.pictures.items()},
         )

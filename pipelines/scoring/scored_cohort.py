@@ -1,7 +1,7 @@
 """A scored cohort: its predictions with their reasons, and what is known of its data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -71,6 +71,9 @@ class ScoredCohort:
     gene_values
         (n_samples, n_genes) of the genes that the features read: the rank within the sample as a
         fraction of the background, or the z-score within the cohort; NaN where not measured.
+    subtypes
+        ``sample_id`` and :data:`features.subtypes.SUBTYPE_COLUMNS`, a row per sample; empty where
+        the model is not of small-cell lung cancer.
     """
 
     cohort: IngestedCohort
@@ -86,6 +89,7 @@ class ScoredCohort:
     background_coverage: float
     genes: GeneReport
     gene_values: pd.DataFrame
+    subtypes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def standardisation(self) -> Standardisation:
@@ -138,6 +142,9 @@ class ScoredCohort:
         write_table(self.genes.features.reset_index(), folder / "gene_report.csv")
         write_table(self.drift, folder / "drift.csv")
         write_table(self.shift.rename_axis("sample_id").reset_index(), folder / "shift.csv")
+        if not self.subtypes.empty:
+            write_table(self.subtypes, folder / "subtypes.parquet")
+            write_table(self.subtypes, folder / "subtypes.csv")
 
 
 def _with_sample_id(table: pd.DataFrame) -> pd.DataFrame:

@@ -59,3 +59,28 @@ def test_rows_and_cohorts_that_do_not_go_together_are_refused() -> None:
 
 def test_z_scores_are_held_against_a_standard_normal() -> None:
     np.testing.assert_allclose(normal_quantiles(), stats.norm.ppf(SHARES), atol=1e-4)
+
+
+def test_the_quantiles_outline_mean_and_spread_of_the_training_samples() -> None:
+    rng = np.random.default_rng(0)
+    on = rng.random(4000) < 0.2
+    ranks = pd.DataFrame(
+        {
+            "even": rng.random(4000),
+            "on_in_a_fifth": np.where(on, rng.normal(0.9, 0.03, 4000), rng.normal(0.2, 0.05, 4000)),
+            "fixed": np.full(4000, 0.5),
+        }
+    )
+    reference = GeneReference.learn(ranks, cohorts=pd.Series("x", index=ranks.index))
+    found = reference.standardiser()
+    np.testing.assert_allclose(found.mean_, ranks.mean(), atol=0.04)
+    np.testing.assert_allclose(found.spread_, ranks.std(ddof=0), rtol=0.2)
+    z = found.transform(ranks)
+    assert z["fixed"].eq(0).all()
+    assert z.loc[on, "on_in_a_fifth"].mean() > 1.5
+    assert z.loc[~on, "on_in_a_fifth"].mean() < 0
+
+
+def test_a_reference_of_no_gene_outlines_none() -> None:
+    found = GeneReference({}, 0, 0).standardiser()
+    assert found.transform(pd.DataFrame({"A": [0.1]})).shape == (1, 0)

@@ -1,0 +1,1 @@
+"""Subtypes of small-cell lung cancer held against published calls."""
