@@ -107,8 +107,11 @@ def held_out_cohort(
     :meth:`pipelines.dataset.Dataset.gene_ranks`. The others as in :func:`log_held_out_reports`.
     """
     everyone = dataset.samples
-    rows = everyone.index[everyone["cohort"] == cohort.name]
-    adata, ids = dataset.cohorts[cohort.name], everyone.loc[rows, "sample_id"].astype(str)
+    own = everyone.index[everyone["cohort"] == cohort.name]
+    # Folds within a cohort leave its unlabelled samples out.
+    predicted = own.isin(validation.main.predictions.index)
+    rows, adata = own[predicted], dataset.cohorts[cohort.name][predicted].copy()
+    ids = everyone.loc[rows, "sample_id"].astype(str)
     found = validation.main.predictions.loc[rows]
     measured = _held_out_shift(shift, cohort.name, rows)
     transformer = dataset.transformer(list(dataset.cohorts))
@@ -149,7 +152,7 @@ def held_out_cohort(
         False,
         transformer.background_coverage(adata),
         genes,
-        ranks[list(genes.found_as)].set_axis(ids, axis=0),
+        ranks.loc[rows, list(genes.found_as)].set_axis(ids, axis=0),
     )
 
 
