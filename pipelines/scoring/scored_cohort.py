@@ -11,8 +11,10 @@ from features.gene_report import GeneReport
 from features.reference import Standardisation
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
+from models.sufficiency import Sufficiency
 from pipelines.files import write_table
 from pipelines.ingest import IngestedCohort
+from pipelines.scoring.data_verdict import data_warning
 
 __all__ = ["PREDICTION_COLUMNS", "ScoredCohort"]
 
@@ -71,6 +73,10 @@ class ScoredCohort:
     gene_values
         (n_samples, n_genes) of the genes that the features read: the rank within the sample as a
         fraction of the background, or the z-score within the cohort; NaN where not measured.
+    sufficiency
+        What the model's data can bear in this standardisation; None where no verdict is stored.
+    called_anyway
+        Whether calls were to be made whatever the verdict.
     """
 
     cohort: IngestedCohort
@@ -86,11 +92,18 @@ class ScoredCohort:
     background_coverage: float
     genes: GeneReport
     gene_values: pd.DataFrame
+    sufficiency: Sufficiency | None = None
+    called_anyway: bool = False
 
     @property
     def standardisation(self) -> Standardisation:
         """How the cohort was standardised."""
         return cast(Standardisation, str(self.predictions["standardisation"].iloc[0]))
+
+    @property
+    def data_warning(self) -> str | None:
+        """What is to be said first where the model's data do not suffice for calls."""
+        return data_warning(self.sufficiency, called_anyway=self.called_anyway)
 
     @property
     def resistant(self) -> "pd.Series[float]":
