@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.sufficiency import RULES
 from pipelines.figures.names import predictor_name
 from pipelines.reports.markdown import interval
 from pipelines.reports.notes import render_note
@@ -72,6 +73,8 @@ def _facts(record: RunRecord, trained: TrainedSingle) -> dict[str, Any]:
         "headline": _headline(comparison),
         "metrics": record.metrics,
         "notes": trained.notes,
+        "rules": RULES,
+        "sufficiency": record.sufficiency,
         "cell_notes": () if trained.cohort.cells is None else trained.cohort.report.notes,
         "of_cells": trained.cohort.cells is not None,
         "table": record.table,
