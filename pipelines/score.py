@@ -131,12 +131,12 @@ def score_cohort(
     in_sample = _was_trained_on(model, cohort) or bool(known)
     drift = model.training.drift.table(features)
     notes = (
-        *((NO_VERDICT,) if sufficiency is None else ()),
         *recalibration_note(model, cohort, chosen),
         *flat_note(predictions["probability"]),
         *cohort_notes(
             transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts
         ),
+        *((NO_VERDICT,) if sufficiency is None else ()),
     )
     return ScoredCohort(
         cohort,

@@ -112,7 +112,7 @@ def test_an_older_version_is_scored_as_before_with_a_note(
 ) -> None:
     old = without_verdict(model)
     scored = scored_by(old, cohort)
-    assert scored.notes[0] == NO_VERDICT
+    assert scored.notes[-1] == NO_VERDICT
     assert scored.data_warning is None
     page = page_of(old, scored)
     assert "What the model’s data can bear" not in page
