@@ -11,6 +11,7 @@ from models.explanation import Attributions
 from models.gene_reference import GeneReference
 from models.resistance_model import ResistanceModel
 from models.shift import COMPONENTS
+from models.sufficiency import read_sufficiency
 from pipelines.dataset import Dataset
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
@@ -102,7 +103,8 @@ def held_out_cohort(
     """Return a cohort as the models scored it that had not seen it.
 
     Calls follow the rule of :func:`pipelines.scoring.calls.make_calls`, from the out-of-cohort
-    prediction sets and the shift measured against the other cohorts. ``attributions`` explain the
+    prediction sets and the shift measured against the other cohorts; they are made whatever the
+    verdict on the model's data, to be held against the responses. ``attributions`` explain the
     predictions; ``ranks`` are the cohort's own rows of
     :meth:`pipelines.dataset.Dataset.gene_ranks`. The others as in :func:`log_held_out_reports`.
     """
@@ -153,6 +155,7 @@ def held_out_cohort(
         transformer.background_coverage(adata),
         genes,
         ranks.loc[rows, list(genes.found_as)].set_axis(ids, axis=0),
+        sufficiency=read_sufficiency(model.facts).get(validation.learner.standardisation),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.sufficiency import RULES
 from pipelines.figures.names import predictor_name
 from pipelines.reports.markdown import interval
 from pipelines.reports.notes import render_note
@@ -75,6 +76,8 @@ def _facts(record: RunRecord, trained: TrainedSingle) -> dict[str, Any]:
         "notes": trained.notes,
         "cohort_notes": trained.cohort.report.notes if trained.notable else (),
         "screens": _screens(record, trained),
+        "rules": RULES,
+        "sufficiency": record.sufficiency,
         "of_cells": trained.cohort.cells is not None,
         "table": record.table,
         "tags": record.tags,

@@ -432,6 +432,7 @@ def test_a_recalibrated_version_scores_with_its_own_intercept(
     version = client.get_model_version("demo-recalibrated", "1")
     assert version.aliases == []
     assert version.tags["recalibrated_on"] == "demo_new"
+    assert version.tags["sufficiency"] == "usable for ranking"
     assert version.tags["recalibrated_from"] == f"models:/oncoresist-demo/{trained}"
     logged = client.get_run(version.run_id)
     assert logged.info.run_name == "recalibrated: demo_new"
