@@ -170,7 +170,7 @@ def _types_and_timepoints(validation: Validation, *, arm: Standardisation) -> _F
         table = tables["tumour_types"]
         figures[f"discrimination/tumour_types{ARM_SUFFIX[arm]}"] = subgroup_forest(
             table.assign(group=table["tumour_type"], level=table["training"]),
-            title=f"Trained on all types, on the others, on the type alone, {arm}-relative",
+            title=f"Tumour types by what was trained on, {arm}-relative",
             xlabel="AUROC, mean over the type's cohorts (95% bootstrap over patients)",
         )
     if "on_treatment" in tables:
