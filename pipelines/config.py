@@ -104,6 +104,9 @@ class ValidationConfig(Section):
     """Runs of the whole pipeline on labels shuffled within cohorts."""
     all_genes: bool = True
     """Compare with a plain LightGBM on all genes."""
+    on_treatment: bool = True
+    """Compare samples on treatment with those before it, where patients of a cohort have both; the
+    training takes ``samples.timepoints`` all the same."""
     looked_at: tuple[str, ...] = ()
     """Configurations of this experiment whose held-out figures were looked at before this run, in
     words; the validation page lists them."""

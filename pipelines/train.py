@@ -34,8 +34,10 @@ from pipelines.training.checks import (
 from pipelines.training.final_model import TrainedArm, final_model
 from pipelines.training.plan import planned_parts
 from pipelines.training.trained import TrainedExperiment
+from pipelines.validation.on_treatment import on_treatment_tables
 from pipelines.validation.selection import make_tuner, tuning_key
 from pipelines.validation.shift import drift_of_held_out, held_out_shift, probe_shift
+from pipelines.validation.tumour_types import with_tumour_types
 from pipelines.validation.validate import measure_null, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
@@ -266,6 +268,9 @@ def _train_all(
         for arm, found in trained.items()
     }
     watch.lap("permutations")
+    progress("samples on treatment")
+    changes = on_treatment_tables(prepared.ingested, config=config, catalogue=prepared.catalogue)
+    watch.lap("on_treatment")
     progress("fitting the final model")
     files = {cohort.name: cohort.expression_hash for cohort in prepared.ingested}
     facts = {**versions, "training_files": files}
@@ -290,7 +295,8 @@ def _train_all(
         ingested=prepared.ingested,
         extra=prepared.extra,
         validations={
-            arm: found.validation.with_tables(nulls[arm]) for arm, found in trained.items()
+            arm: found.validation.with_tables(nulls[arm] | (changes if arm == "cohort" else {}))
+            for arm, found in trained.items()
         },
         model=model,
         signs=signs,
@@ -323,6 +329,7 @@ def _train_arm(
         tuner=tuner,
         progress=progress,
     )
+    validation = with_tumour_types(validation, config=config, tuner=tuner, progress=progress)
     progress(f"{standardisation}-relative: the final choice")
     served = everyone.features(list(everyone.cohorts)).loc[dataset.samples.index]
     learner = validation.learner

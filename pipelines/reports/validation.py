@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from features.errors import ConfigError
 from models.sufficiency import Sufficiency, read_sufficiency
-from pipelines.figures.names import predictor_name
+from pipelines.figures.names import predictor_name, timepoint_name
 from pipelines.files import replaced_when_done, write_text
 from pipelines.reports.templates import page_environment
 from pipelines.validation.criteria import judge
@@ -168,6 +168,7 @@ def validation_page(record: RunRecord, *, images: str = "images/validation") -> 
         tags=record.tags,
         arms=_ARMS,
         named_predictor=predictor_name,
+        named_timepoint=timepoint_name,
         figures={stem: file.relative_to(record.folder) for stem, file in record.figures.items()},
         rows=_rows,
         table=record.table,
