@@ -33,6 +33,7 @@ def screen_facts(
         "groups": _groups(record),
         "transfers": _transfers(record),
         "genes": _genes(record.table("genes_by_drug")),
+        "tissues": _tissues(record),
         "evidence": _told(record.table("screen_evidence")),
         "identities": _identities(record.table("line_identities")),
         "absent": _absent(record.table("absent_features"), catalogue),
@@ -60,6 +61,13 @@ def _groups(record: RunRecord) -> list[dict[str, Any]]:
         size = {name: int(part[name].iloc[0]) for name in ("n", "labelled", "features")}
         rows.append({**facts, **size, **figures})
     return rows
+
+
+def _tissues(record: RunRecord) -> list[dict[str, Any]]:
+    """Return the tissues that the setting is about, by models that had not seen them."""
+    table = record.table("screen_tissues")
+    chosen = table[table["tissue"].isin(record.config["screens"]["tissues"])]
+    return [{**row, "effect": interval(row, "rho", digits=_DIGITS)} for row in _records(chosen)]
 
 
 def _transfers(record: RunRecord) -> list[dict[str, Any]]:

@@ -127,12 +127,13 @@ def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.Dat
     return pd.concat(kept, ignore_index=True) if kept else found[-1]
 
 
-def screen_tables(screens: Screens) -> dict[str, pd.DataFrame]:
+def screen_tables(screens: Screens, *, mechanisms: Mapping[str, str]) -> dict[str, pd.DataFrame]:
     """Return the tables by name: ``screens``, ``screen_tissues``, ``screen_predictions`` ….
 
     ``screens``: ``cohort, drug_group, n, labelled, features, predictor, metric, value, low, high``;
     ``transfers``: ``train, test, n_train, n_test, shared, genes, features, metric, value, low,
-    high``; ``screen_reasons``: ``cohort, drug_group, feature, mean_abs_shap``.
+    high``; ``screen_reasons``: ``cohort, drug_group, feature, mechanism, mean_abs_shap``;
+    ``screen_mechanisms``: the mean absolute sums over each of ``mechanisms``.
     """
     keys = [{"cohort": one.task.cohort, "drug_group": one.task.group} for one in screens.analyses]
     named = list(zip(keys, screens.analyses, strict=True))
@@ -145,7 +146,8 @@ def screen_tables(screens: Screens) -> dict[str, pd.DataFrame]:
                 for key, one in named
             ]
         ),
-        "screen_reasons": pd.concat([_reasons(key, one) for key, one in named]),
+        "screen_reasons": pd.concat([_reasons(key, one, mechanisms) for key, one in named]),
+        "screen_mechanisms": pd.concat([_by_mechanism(key, one, mechanisms) for key, one in named]),
         "screen_evidence": screens.evidence,
         "line_identities": screens.identities,
         "transfers": pd.DataFrame([row for one in screens.transfers for row in _of_transfer(one)]),
@@ -185,12 +187,24 @@ def _of_transfer(one: Transfer) -> list[dict[str, object]]:
     ]
 
 
-def _reasons(key: Mapping[str, str], one: Analysis) -> pd.DataFrame:
-    columns = ["cohort", "drug_group", "feature", "mean_abs_shap"]
+def _by_mechanism(
+    key: Mapping[str, str], one: Analysis, mechanisms: Mapping[str, str]
+) -> pd.DataFrame:
+    columns = ["cohort", "drug_group", "mechanism", "mean_abs_shap"]
+    if one.attributions is None:
+        return pd.DataFrame(columns=columns)
+    sizes = one.attributions.by_mechanism(mechanisms).abs().mean().rename("mean_abs_shap")
+    table = sizes.rename_axis("mechanism").reset_index().assign(**key)
+    return table.sort_values("mean_abs_shap", ascending=False)[columns]
+
+
+def _reasons(key: Mapping[str, str], one: Analysis, mechanisms: Mapping[str, str]) -> pd.DataFrame:
+    columns = ["cohort", "drug_group", "feature", "mechanism", "mean_abs_shap"]
     if one.attributions is None:
         return pd.DataFrame(columns=columns)
     sizes = one.attributions.values.abs().mean().rename("mean_abs_shap")
     table = sizes.rename_axis("feature").reset_index().assign(**key)
+    table["mechanism"] = table["feature"].map(mechanisms)
     return table.sort_values("mean_abs_shap", ascending=False)[columns]
 
 
