@@ -1,7 +1,7 @@
 # Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast check docs validation review-screenshots bench
+.PHONY: help environment demo test test-fast check docs validation settings review-screenshots bench
 
 export UV_COMPILE_BYTECODE = 1
 export MPLBACKEND = Agg
@@ -45,6 +45,12 @@ docs: environment  ## Write the generated pages of docs/
 validation: environment  ## Train on the real cohorts with the permutation null; write docs/validation.md
 	$(RUN) oncoresist train conf/experiments/ici.yaml --set validation.permutations=20
 	$(RUN) oncoresist report models:/oncoresist-ici/latest --output docs/validation.md
+
+settings: environment  ## Train the four settings on the real cohorts; write docs/adc.md, hcc.md, sclc.md
+	for setting in ici adc hcc sclc; do \
+	  $(RUN) oncoresist train conf/experiments/$$setting.yaml || exit $$?; done
+	for setting in adc hcc sclc; do \
+	  $(RUN) oncoresist report models:/oncoresist-$$setting/latest --output docs/$$setting.md || exit $$?; done
 
 review-screenshots: environment  ## Walk through the store in use as docs/review.md says; its pictures
 	ONCORESIST_REVIEW_STORE=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db} \
