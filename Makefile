@@ -9,6 +9,8 @@ export MLFLOW_DISABLE_TELEMETRY = true
 # One thread a numerical kernel: results and times do not depend on the machine's load.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
+# Compiled tests are kept, for the other worker and the next run.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
 RUN := $(UV) run --frozen --no-sync

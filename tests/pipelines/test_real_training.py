@@ -25,7 +25,7 @@ from pipelines.tracking import Store, open_store
 from pipelines.train import train
 from pipelines.validation import peers
 from pipelines.validation.selection import make_builder
-from tests.conftest import leave_out_figures, without_times
+from tests.fixtures import leave_out_figures, without_times
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.config import load_experiment
 from pipelines.train import train
-from tests.conftest import Simulated, leave_out_figures, without_times
+from tests.fixtures import Simulated, leave_out_figures, without_times
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from pipelines.registry.gate_scores import EXPECTED_TABLE, expected_scores
 from pipelines.runs.metrics import training_metrics
 from pipelines.tracking import load_model
 from pipelines.training.trained import TrainedExperiment
-from tests.conftest import Simulated, require, without_times
+from tests.fixtures import Simulated, require, without_times
 from tests.pipelines.team_server import (
     TeamServer,
     documented,

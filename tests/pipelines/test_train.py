@@ -19,7 +19,7 @@ from pipelines.runs.log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train
-from tests.conftest import Simulated, leave_out_figures
+from tests.fixtures import Simulated, leave_out_figures
 
 pytestmark = pytest.mark.slow
 
