@@ -142,7 +142,7 @@ def chromium() -> str:
     return str(path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cohort(catalogue: Catalogue) -> Callable[..., ad.AnnData]:
     """Return a maker of cohorts: log1p TPM over the catalogue's genes and a background."""
 
