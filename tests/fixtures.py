@@ -32,6 +32,7 @@ from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.demo import DemoResult, run_demo
 from pipelines.ingest import IngestedCohort
+from pipelines.registry import gate
 from pipelines.runs import children as run_children
 from pipelines.runs import log as run_log
 from pipelines.simulate import SimulatedTruth, simulate_cohorts
@@ -76,6 +77,11 @@ def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
     )
     for module, name in drawing:
         patch.setattr(module, name, lambda *arguments, **options: None)
+
+
+def leave_out_fresh_process(patch: pytest.MonkeyPatch) -> None:
+    """Let the gate start no process; its own tests look at that, and it takes seconds each time."""
+    patch.setattr(gate, "fresh_process_checks", lambda *arguments, **options: ())
 
 
 @pytest.fixture(scope="session")
