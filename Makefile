@@ -33,7 +33,7 @@ test: environment  ## All tests; those on real cohorts and in Chromium skip wher
 	$(PYTEST) -m "not real_data and not slow"
 	$(PYTEST) -m "real_data or slow"
 
-test-fast: environment  ## The tests that train nothing and need no real cohort
+test-fast: environment  ## The tests that train little and need no real cohort
 	$(PYTEST) -m "not real_data and not slow"
 
 check: environment  ## Lint, format, types, floors, lock file

@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -134,9 +135,18 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the database of a store without runs, to copy; making its tables takes seconds."""
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+    """Return the database of a store without runs, to copy; making its tables takes seconds.
+
+    The first process that needs it makes it for all.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    database = folder / "empty.db"
+    with FileLock(folder / "empty.lock"):
+        if not database.exists():
+            made = base / "made.db"
+            mlflow.MlflowClient(f"sqlite:///{made}").search_experiments()
+            made.rename(database)
     return database
 
 

@@ -19,6 +19,8 @@ from models.splits import Split, grouped_splits, leave_one_cohort_out_splits, pa
 from models.tuning import Tuner
 from models.validation import predict_out_of_fold
 
+pytestmark = pytest.mark.slow
+
 LINE = Candidate("line", "linear", settings={"alpha": 0.05})
 NARROW = Candidate("narrow", "linear", features="mechanisms", weights="cohorts")
 TREES = Candidate("trees", "boosted", settings={"n_estimators": 15, "n_seeds": 1})
@@ -212,7 +214,6 @@ def test_attributions_sum_to_the_calibrated_log_odds():
     assert run(X, samples).attributions is None
 
 
-@pytest.mark.slow
 def test_shuffled_labels_give_no_signal_with_the_choice_inside():
     X, samples = simulated(effect=3.0)
     learner, splits = learner_of(X, samples), leave_one_cohort_out_splits(samples)
