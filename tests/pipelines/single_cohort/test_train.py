@@ -30,6 +30,7 @@ from pipelines.single_cohort.train import prepare_single
 from pipelines.tracking import LoadedModel, Store, load_model, open_store
 from pipelines.train import train
 from tests.cells import leave_out_umap, make_cells
+from tests.fixtures import leave_out_fresh_process
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,7 @@ def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let trainings go to a store in the folder, and draw nothing."""
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     leave_out_umap(patch)
+    leave_out_fresh_process(patch)
     for name in ("_log_figures", "_log_cells", "_log_report"):
         patch.setattr(run, name, lambda *told: None)
 
