@@ -176,6 +176,12 @@ class ExperimentConfig(Section):
     """Why nothing that comes of this experiment may be used; its model is then not registered."""
 
     @model_validator(mode="after")
+    def _screens_have_one_cohort(self) -> Self:
+        if self.screens is not None and self.validation.scheme != "nested":
+            raise ValueError("screens goes with validation.scheme: nested, one cohort to train on")
+        return self
+
+    @model_validator(mode="after")
     def _name_belongs_to_setting(self) -> Self:
         named = self.model.registered_name.removeprefix("oncoresist-")
         if named in ("ici", "adc", "hcc", "sclc") and named != self.setting:

@@ -20,7 +20,7 @@ from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
 from pipelines.runs.stopwatch import Stopwatch
-from pipelines.screens.run import run_screens
+from pipelines.screens.run import plan_screens, run_screens
 from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
@@ -155,6 +155,8 @@ def _train_single_cohort(
     ingested, _, _ = _ingest_all(config, config_file, catalogue)
     apart = _ingest_apart(config, config_file, catalogue)
     prepared = prepare_single(config, project=project, cohorts=ingested, catalogue=catalogue)
+    if config.screens is not None:
+        plan_screens(config.screens, cohorts=[*ingested, *apart])
     watch.lap("reading")
     store = default_store(project, uri=config.tracking.uri)
     versions = _versions(prepared.catalogue, [*ingested, *apart])
