@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from features.catalogue import Catalogue, Drug
 from features.reference import MIN_COHORT_SIZE
 from features.therapy import DrugTable
@@ -10,7 +12,7 @@ from pipelines.config import ExperimentConfig
 from pipelines.ingest import IngestedCohort, keep_timepoints
 from pipelines.screens.task import Task, tasks_of
 
-__all__ = ["Evidence", "evidence_of", "too_small"]
+__all__ = ["Evidence", "evidence_of", "outcome_of", "resistant_units", "too_small"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,18 @@ class Evidence:
         """What is counted: ``patients`` or ``cell lines``."""
         return "cell lines" if self.cell_lines else "patients"
 
+    @property
+    def size(self) -> int:
+        """Patients or lines of known response."""
+        return sum(
+            task.samples.loc[outcome_of(task).notna(), "line"].nunique() for task in self.tasks
+        )
+
+    @property
+    def resistant(self) -> int:
+        """How many of them are labelled resistant."""
+        return sum(resistant_units(task) for task in self.tasks)
+
 
 def evidence_of(
     config: ExperimentConfig, cohorts: Sequence[IngestedCohort], *, catalogue: Catalogue
@@ -53,13 +67,24 @@ def evidence_of(
     tasks = [task for task in _tasks(config, cohorts) if len(task.samples) >= MIN_COHORT_SIZE]
     patients = [task for task in tasks if not _of_cell_lines(task)]
     drugs = DrugTable(catalogue)
-    found = []
     if len(patients) > 1:
-        found.append(Evidence(f"{len(patients)} cohorts pooled", tuple(patients), None, False))
-    for task in tasks:
-        if _of_cell_lines(task) or len(patients) == 1:
-            found.append(Evidence(task.name, (task,), _drug(task, drugs), _of_cell_lines(task)))
-    return found
+        pooled = [Evidence(f"{len(patients)} cohorts pooled", tuple(patients), None, False)]
+        tasks = [task for task in tasks if _of_cell_lines(task)]
+    else:
+        pooled = []
+    alone = [Evidence(t.name, (t,), _drug(t, drugs), _of_cell_lines(t)) for t in tasks]
+    return [*pooled, *alone]
+
+
+def outcome_of(task: Task) -> "pd.Series[float]":
+    """Return resistance: the number where the task has one, else the label."""
+    return task.samples["resistance" if task.continuous else "resistant"]
+
+
+def resistant_units(task: Task) -> int:
+    """Return the patients or lines of known response that are labelled resistant."""
+    known = outcome_of(task).notna() & (task.samples["resistant"] == 1)
+    return int(task.samples.loc[known, "line"].nunique())
 
 
 def too_small(config: ExperimentConfig, cohorts: Sequence[IngestedCohort]) -> dict[str, int]:

@@ -29,7 +29,8 @@ def rows_to_draw(table: pd.DataFrame) -> pd.DataFrame:
     key = measured.index[measured["feature"].isin(KEY_FEATURES) & (measured["sign"] != "·")]
     chosen = measured.loc[largest.union(key)]
     order = {name: number for number, name in enumerate(table["evidence"].unique())}
-    by = chosen.assign(place=chosen["evidence"].map(order))
+    drug = (" under " + chosen["drug"]).where(chosen["by_drug"] & (chosen["drug"] != ""), "")
+    by = chosen.assign(name=chosen["name"] + drug, place=chosen["evidence"].map(order))
     return by.sort_values(["place", "effect"], ascending=[True, False]).drop(columns="place")
 
 

@@ -10,7 +10,7 @@ from features.catalogue import Catalogue, Marker
 from models.concordance import concordance_with
 from models.meta_analysis import meta_analysis
 from models.metrics import cohort_generator
-from pipelines.claims.evidence import Evidence, evidence_of
+from pipelines.claims.evidence import Evidence, evidence_of, outcome_of, resistant_units
 from pipelines.claims.verdicts import NO_SIGN, NOT_TESTABLE, q_values, verdict_of
 from pipelines.config import ExperimentConfig
 from pipelines.ingest import IngestedCohort
@@ -20,10 +20,18 @@ __all__ = ["RESAMPLES", "claims_table"]
 
 RESAMPLES = 2000
 _IN_CELL_LINES = ("malignant", "any")
+_PLACES = {
+    "t_cell": "T cells",
+    "b_cell": "B cells",
+    "nk_cell": "NK cells",
+    "myeloid": "myeloid cells",
+    "stroma": "stroma",
+}
 _SIGNS = {1: "+", -1: "-", 0: "·"}
 _COLUMNS = (
     *("setting", "feature", "name", "mechanism", "grade", "sign", "evidence", "drug", "by_drug"),
-    *("unit", "cohorts", "n", "resistant", "coverage", "effect", "low", "high", "i2", "p_value"),
+    *("unit", "size", "size_resistant", "cohorts", "n", "resistant", "coverage", "effect", "low"),
+    *("high", "i2", "p_value"),
     *("within_effect", "within_low", "within_high", "q_value", "verdict", "sources", "note"),
 )
 
@@ -40,7 +48,7 @@ def claims_table(
     Parameters
     ----------
     config
-        Its setting, seed, timepoints and least coverage of genes are used.
+        Its setting, seed, timepoints, least coverage of genes and open signs are used.
     cohorts
         Those to hold the signs against.
     catalogue
@@ -55,7 +63,8 @@ def claims_table(
         evidence: ``setting, feature, name, mechanism, grade`` (whose claim it is: of a review, of
         its class of mechanisms, or of the field), ``sign`` (under the evidence's drug), ``evidence,
         drug`` (id, empty where several or none), ``by_drug`` (the drug chooses the genes), ``unit,
-        cohorts`` (in which it is measured), ``n, resistant`` (units, and those labelled resistant),
+        size, size_resistant`` (patients or lines of known response, and those labelled resistant),
+        ``cohorts, n, resistant`` (in which the feature is measured: cohorts, units, resistant),
         ``coverage`` (share of its genes, mean over cohorts), ``effect`` (Somers' D, above 0 where
         more of it goes with resistance), ``low, high`` (95%), ``i2, p_value``, ``within_effect,
         within_low, within_high`` (the same over pairs of lines of one tissue; NaN of patients),
@@ -94,11 +103,13 @@ def _rows(
         _measure(task, testable, config=config, catalogue=catalogue, n_resamples=n_resamples)
         for task in evidence.tasks
     ]
+    size, resistant = evidence.size, evidence.resistant
     dois = {source.key: source.doi for source in catalogue.sources}
     rows = []
     for marker in markers:
         sign = catalogue.sign_under(marker, setting=config.setting, drug=evidence.drug)
-        row = {
+        sign = 0 if marker.id in config.features.open_signs else sign
+        row: dict[str, Any] = {
             "setting": config.setting,
             "feature": marker.id,
             "name": marker.name,
@@ -109,16 +120,18 @@ def _rows(
             "drug": evidence.drug.id if evidence.drug else "",
             "by_drug": marker.by_drug is not None,
             "unit": evidence.unit,
+            "size": size,
+            "size_resistant": resistant,
             "sources": " ".join(dict.fromkeys(dois[one.source] for one in marker.sources)),
         }
         if marker.id in testable:
-            row |= _pooled([table.loc[marker.id] for table in measured])
-            row |= _within(measured[0].loc[marker.id]) if evidence.cell_lines else {}
+            row |= _pooled([figures[marker.id] for figures in measured])
+            row |= _within(measured[0][marker.id]) if evidence.cell_lines else {}
             row["verdict"] = verdict_of(sign, row["low"], row["high"])
             rows.append(row)
         elif sign:
-            note = f"placed in {marker.compartment.replace('_', ' ')} cells"
-            rows.append(row | _NOTHING | {"verdict": NOT_TESTABLE, "note": note})
+            note = f"placed in {_PLACES[marker.compartment]}"
+            rows.append(row | dict(_NOTHING) | {"verdict": NOT_TESTABLE, "note": note})
     return rows
 
 
@@ -135,21 +148,18 @@ def _measure(
     config: ExperimentConfig,
     catalogue: Catalogue,
     n_resamples: int,
-) -> pd.DataFrame:
-    """Return effect, standard error (within tissues too), numbers, coverage of each feature.
-
-    Resistance is the number where there is one, else the label.
-    """
-    made = {"setting": config.setting, "min_coverage": config.features.min_coverage}
-    features = task.features(catalogue, **made)
-    genes = task.transformer(catalogue, **made).gene_report(task.adata).features
+) -> dict[str, dict[str, Any]]:
+    """Return effect, standard error (within tissues too), numbers, coverage by feature."""
+    setting, least = config.setting, config.features.min_coverage
+    features = task.features(catalogue, setting=setting, min_coverage=least)
+    made = task.transformer(catalogue, setting=setting, min_coverage=least)
+    genes = made.gene_report(task.adata).features[["coverage", "note"]]
     chosen = features[[name for name in names if name in features]]
     samples = task.samples
-    outcome = samples["resistance"] if task.continuous else samples["resistant"]
     whole, within = (
         concordance_with(
             chosen,
-            outcome,
+            outcome_of(task),
             units=samples["line"],
             strata=strata,
             n_resamples=n_resamples,
@@ -157,12 +167,12 @@ def _measure(
         )
         for strata in (None, samples["tissue"])
     )
-    resistant = samples.loc[outcome.notna() & (samples["resistant"] == 1), "line"].nunique()
     table = whole.join(within[["value", "standard_error"]], rsuffix="_within")
-    return table.reindex(list(names)).assign(resistant=resistant).join(genes[["coverage", "note"]])
+    table = table.reindex(list(names)).assign(resistant=resistant_units(task)).join(genes)
+    return {str(name): dict(row) for name, row in table.iterrows()}
 
 
-def _pooled(parts: Sequence["pd.Series[Any]"]) -> dict[str, Any]:
+def _pooled(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return one feature's figures over the tasks of an evidence: random effects where several."""
     used = [part for part in parts if part["standard_error"] > 0]
     pooled = meta_analysis(
@@ -183,7 +193,7 @@ def _pooled(parts: Sequence["pd.Series[Any]"]) -> dict[str, Any]:
     }
 
 
-def _within(part: "pd.Series[Any]") -> dict[str, float]:
+def _within(part: Mapping[str, Any]) -> dict[str, float]:
     """Return one feature's effect over the pairs of lines of one tissue."""
     found = meta_analysis([part["value_within"]], [part["standard_error_within"]])
     return {
@@ -193,7 +203,7 @@ def _within(part: "pd.Series[Any]") -> dict[str, float]:
     }
 
 
-def _note(parts: Sequence["pd.Series[Any]"], used: Sequence["pd.Series[Any]"]) -> str:
+def _note(parts: Sequence[Mapping[str, Any]], used: Sequence[Mapping[str, Any]]) -> str:
     """Return why a feature is not measured, or in how many cohorts it is not."""
     if used:
         left = len(parts) - len(used)

@@ -47,10 +47,10 @@ def verdict_of(sign: int, low: float, high: float) -> Verdict:
     >>> verdict_of(-1, -0.4, -0.1), verdict_of(1, -0.4, -0.1), verdict_of(1, 0.0, 0.4)
     ('holds', 'opposes', 'cannot be told')
     """
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return NOT_MEASURED
     if sign == 0:
         return NO_SIGN
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return NOT_MEASURED
     if low <= 0 <= high:
         return CANNOT_BE_TOLD
     return HOLDS if (low > 0) == (sign > 0) else OPPOSES
