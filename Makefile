@@ -1,7 +1,7 @@
 # Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast check docs validation settings review-screenshots bench
+.PHONY: help environment demo test test-fast check docs claims validation settings review-screenshots bench
 
 export UV_COMPILE_BYTECODE = 1
 export MPLBACKEND = Agg
@@ -45,6 +45,9 @@ check: environment  ## Lint, format, types, floors, lock file
 
 docs: environment  ## Write the generated pages of docs/
 	$(RUN) python -m pipelines.docs
+
+claims: environment  ## Hold the signs of the reviews against the real cohorts; write docs/claims.md
+	$(RUN) python -m pipelines.claims
 
 validation: environment  ## Train on the real cohorts with the permutation null; write docs/validation.md
 	$(RUN) oncoresist train conf/experiments/ici.yaml --set validation.permutations=20

@@ -12,6 +12,7 @@ from features.reference import Standardisation
 from models.plan import ValidationPlan
 from models.signs import sign_agreement
 from models.tuning import Tuner
+from pipelines.claims.log import log_claims
 from pipelines.cohorts import read_cohort
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
 from pipelines.dataset import Dataset, build_dataset
@@ -122,6 +123,8 @@ def train(
             progress(stage)
 
         trained = _train_all(prepared, opened, versions=versions, progress=told)
+        told("weighing the signs of the reviews")
+        log_claims(config, prepared.ingested, catalogue=prepared.catalogue)
         told("writing the run")
         logged = log_run(trained, opened)
     progress("the gate decides")
@@ -189,6 +192,8 @@ def _train_single_cohort(
                 progress=told,
             )
             trained = replace(trained, screens=screens)
+            told("weighing the signs of the reviews")
+            log_claims(config, [*ingested, *apart], catalogue=catalogue)
             watch.lap("screens")
         told("writing the run")
         logged = log_single(trained, opened)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from models.comparison import POOLED_ROWS
 from pipelines.figures.names import predictor_name
-from pipelines.figures.palette import FAINT, RESISTANT, RESPONSIVE
+from pipelines.figures.palette import FAINT, GREY, RESISTANT, RESPONSIVE
 from pipelines.figures.style import (
     SMALL_SIZE,
     drawing_of,
@@ -18,7 +18,7 @@ from pipelines.figures.style import (
     styled,
 )
 
-__all__ = ["difference_forest", "peers_forest", "subgroup_forest"]
+__all__ = ["claims_forest", "difference_forest", "peers_forest", "subgroup_forest"]
 
 _POOLED_NAMES = {
     "mean": "mean of cohorts",
@@ -121,6 +121,39 @@ def subgroup_forest(
     )
 
 
+@styled
+def claims_forest(table: pd.DataFrame, *, title: str, note: str) -> Figure:
+    """Return the effect of features beside the direction that the reviews give them.
+
+    Parameters
+    ----------
+    table
+        ``name, sign`` (``+``, ``-``, ``·``), ``evidence, n, effect, low, high``, rows of an
+        evidence together: of :func:`pipelines.claims.table.claims_table`.
+    """
+    looks = {"+": (RESISTANT, "^"), "-": (RESPONSIVE, "v"), "·": (GREY, "o")}
+    blocks = []
+    for number, (evidence, part) in enumerate(table.groupby("evidence", sort=False)):
+        counted = zip(part["name"], part["n"], strict=True)
+        rows = part[["effect", "low", "high"]].assign(
+            label=[f"{one_line(name)} ({n})" for name, n in counted],
+            colour=[looks[sign][0] for sign in part["sign"]],
+            marker=[looks[sign][1] for sign in part["sign"]],
+            header=False,
+            block=number,
+        )
+        header = pd.DataFrame({"label": [evidence], "header": [True], "block": [number]})
+        blocks += [header, rows]
+    return _forest(
+        pd.concat(blocks, ignore_index=True),
+        value="effect",
+        reference=0.0,
+        xlabel="Somers' D (95% interval): right of zero, more of it, more resistance",
+        title=title,
+        note=f"▲ the sign says resistance, ▼ response, ● not fixed. {note}",
+    )
+
+
 def _level(level: object) -> str:
     known = _LEVEL_NAMES.get(str(level))
     return known or one_line(str(level).replace("_", " ").replace(">=", "≥"), most=36)
@@ -131,12 +164,14 @@ def _forest(
 ) -> Figure:
     """Return a point with its interval for each row, and the figures at the right.
 
-    Columns ``label, colour, marker, low, high`` and ``block``: a gap parts the blocks.
+    Columns ``label, colour, marker, low, high`` and ``block``: a gap parts the blocks; where there
+    is a column ``header``, its rows are names of what follows.
     """
+    headers = rows.get("header", pd.Series(False, index=rows.index)).to_numpy(dtype=bool)
     gaps = 0.6 * rows["block"].diff().fillna(0).ne(0).cumsum().to_numpy()
     positions = -np.arange(len(rows), dtype=float) - gaps
     figure, axes = drawing_of(0.25 * (len(rows) + float(gaps.max(initial=0.0))) + 1.55)
-    for position, (_, row) in zip(positions, rows.iterrows(), strict=True):
+    for position, (_, row) in zip(positions[~headers], rows[~headers].iterrows(), strict=True):
         axes.plot([row["low"], row["high"]], [position] * 2, color=row["colour"], linewidth=1.7)
         axes.plot(row[value], position, row["marker"], color=row["colour"], markersize=5.5)
         axes.text(
@@ -150,6 +185,8 @@ def _forest(
         )
     reference_line(axes, x=reference)
     axes.set_yticks(positions, list(rows["label"]))
+    for label, bold in zip(axes.get_yticklabels(), headers, strict=True):
+        label.set_fontweight("bold" if bold else "normal")
     axes.set_ylim(positions.min(initial=0.0) - 0.7, 0.7)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(xlabel)

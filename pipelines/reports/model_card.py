@@ -12,6 +12,7 @@ from pipelines.reports.markdown import interval
 from pipelines.reports.notes import render_note
 from pipelines.reports.templates import page_environment
 from pipelines.reports.validation import RunRecord
+from pipelines.reports.words import SETTING_NAMES
 from pipelines.validation.headline import headline_rows, verdict
 
 __all__ = ["model_card", "short_model_card"]
@@ -20,12 +21,6 @@ _ARMS = {"cohort": "", "reference": "_reference"}
 _LEAST_LEVEL = 10
 _MOST_DRIVERS = 10
 _FAIRNESS = ("sex", "age")
-_SETTINGS = {
-    "ici": "immune checkpoint inhibitors in solid tumours",
-    "adc": "antibody-drug conjugates",
-    "hcc": "systemic therapy of liver cancer",
-    "sclc": "therapy of small-cell lung cancer",
-}
 
 
 def model_card(record: RunRecord) -> str:
@@ -67,7 +62,7 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "labels": _label_rules(cohorts),
         "metrics": record.metrics,
         "rules": RULES,
-        "setting": _SETTINGS.get(record.config["setting"], record.config["setting"]),
+        "setting": SETTING_NAMES.get(record.config["setting"], record.config["setting"]),
         "shortfalls": _shortfalls(record.metrics),
         "shift": _shift(record.table("shift")),
         "sufficiency": record.sufficiency,

@@ -12,6 +12,7 @@ from pipelines.scoring.notes import IN_SAMPLE
 
 __all__ = [
     "CALLS",
+    "SETTING_NAMES",
     "calibration_words",
     "call_words",
     "calls_words",
@@ -35,6 +36,14 @@ CALLS: Mapping[str, str] = {
     "out_of_scope": "out of scope",
 }
 """Call → how it is written."""
+
+SETTING_NAMES: Mapping[str, str] = {
+    "ici": "immune checkpoint inhibitors in solid tumours",
+    "adc": "antibody-drug conjugates",
+    "hcc": "systemic therapy of liver cancer",
+    "sclc": "therapy of small-cell lung cancer",
+}
+"""Therapy setting → what it is."""
 
 
 def mechanism_name(mechanism: str) -> str:

@@ -54,6 +54,20 @@ class Task:
         """Whether there is a number to predict, not a class alone."""
         return bool(self.samples["resistance"].notna().any())
 
+    def transformer(
+        self,
+        catalogue: Catalogue,
+        *,
+        setting: str,
+        min_coverage: float,
+        like: ad.AnnData | None = None,
+        score_kind: ScoreKind | None = None,
+    ) -> MarkerFeatures:
+        """Return the features of a setting, their background that of ``like`` or these samples."""
+        kind: ScoreKind = score_kind or ("mean_z" if self.scaled else "rank")
+        made = MarkerFeatures(catalogue, min_coverage, setting, kind)
+        return made.fit(self.adata if like is None else like)
+
     def features(
         self,
         catalogue: Catalogue,
@@ -68,9 +82,10 @@ class Task:
 
         ``like`` gives the background that the ranks are taken in; these samples by default.
         """
-        kind: ScoreKind = score_kind or ("mean_z" if self.scaled else "rank")
-        made = MarkerFeatures(catalogue, min_coverage, setting, kind)
-        raw = made.fit(self.adata if like is None else like).transform(self.adata)
+        made = self.transformer(
+            catalogue, setting=setting, min_coverage=min_coverage, like=like, score_kind=score_kind
+        )
+        raw = made.transform(self.adata)
         cohorts = pd.Series(self.cohort, index=raw.index)
         table = standardise_in_cohort(raw, cohorts=cohorts, min_cohort_size=least)
         return table.loc[:, table.notna().any()]

@@ -1,0 +1,1 @@
+"""What the reviews claim of features, held against the data of each setting."""
