@@ -26,7 +26,7 @@ VERDICTS: tuple[DataVerdict, ...] = get_args(DataVerdict)
 CALL_BAR: DataVerdict = "exploratory"
 """The least verdict with which patients are called resistant or responsive."""
 
-# Conventions, written down before any model was judged by them and fitted to nothing.
+# Conventions, fitted to nothing.
 _CHANCE = 0.5
 _RANKING_WIDTH = 0.2
 """Widest interval of a usable AUROC: 0.6 ± 0.1 still tells a weak ranking from a good one."""
@@ -36,10 +36,6 @@ _RANKING_SAMPLES = 100
 besides."""
 _RANKING_COHORTS = 2
 """Fewest cohorts held out: with one nobody can say how much cohorts differ."""
-_HINT_WIDTH = 0.3
-"""Widest interval of a hint: a wider one that holds 0.5 reaches from useless to good."""
-_HINT_AUROC = 0.55
-"""Least AUROC of a hint: below it even the true figure would be of little use."""
 _LEAST_SAMPLES = 30
 _LEAST_OF_CLASS = 10
 """Fewest labelled samples, and of each class: with fewer the bootstrap itself is too narrow."""
@@ -54,12 +50,11 @@ RULES: Mapping[DataVerdict, str] = {
         f"{_RANKING_COHORTS} cohorts held out, not of cell lines alone"
     ),
     "exploratory": (
-        f"the interval lies above {_CHANCE} but something else of that is lacking; or it reaches "
-        f"{_CHANCE}, is at most {_HINT_WIDTH} wide, and the AUROC is at least {_HINT_AUROC}: there "
-        "may be something"
+        f"the interval lies above {_CHANCE}, but something else of that is lacking: there may be "
+        "something"
     ),
     "not enough data": (
-        f"the rest, and whatever rests on fewer than {_LEAST_SAMPLES} labelled samples or fewer "
+        f"the interval reaches {_CHANCE}, or lies below it, and whatever rests on fewer than {_LEAST_SAMPLES} labelled samples or fewer "
         f"than {_LEAST_OF_CLASS} of a class"
     ),
 }
@@ -124,8 +119,8 @@ def judge_sufficiency(
     """Return what the data behind a held-out AUROC can bear, by :data:`RULES`.
 
     A narrower interval around the same value, or more samples of either class, never lowers the
-    verdict. A narrow interval around 0.5 is ``not enough data``, too: nothing is shown that a call
-    could rest on, and the reason says that it is not for want of samples.
+    verdict. An interval that holds 0.5 is ``not enough data``, however narrow: no ranking is shown
+    that a call could rest on.
 
     Parameters
     ----------
@@ -209,23 +204,13 @@ def _not_shown(auroc: Estimate) -> Iterator[str]:
         return
     elif auroc.high < _CHANCE:
         yield f"the whole interval lies below {_CHANCE}: the ranking is the wrong way round"
-    elif width > _HINT_WIDTH:
-        yield (
-            f"the interval holds {_CHANCE} and is {width:.3f} wide, more than {_HINT_WIDTH}: it "
-            "tells next to nothing"
-        )
-    elif auroc.value < _HINT_AUROC:
-        yield (
-            f"the interval holds {_CHANCE} and the AUROC is below {_HINT_AUROC}: no ranking is "
-            f"shown, and with an interval {width:.3f} wide that is not for want of samples alone"
-        )
+    else:
+        yield f"the interval, {width:.3f} wide, holds {_CHANCE}: no ranking is shown"
 
 
 def _short_of_ranking(auroc: Estimate, *, samples: int, cohorts: int) -> Iterator[str]:
     """Give what a figure that tells something lacks to be usable."""
     width = _width(auroc)
-    if auroc.low <= _CHANCE:
-        yield f"the interval holds {_CHANCE}"
     if width > _RANKING_WIDTH:
         yield f"the interval is {width:.3f} wide, at most {_RANKING_WIDTH} is needed to rank"
     if samples < _RANKING_SAMPLES:
