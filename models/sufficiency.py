@@ -54,8 +54,8 @@ RULES: Mapping[DataVerdict, str] = {
         "something"
     ),
     "not enough data": (
-        f"the interval reaches {_CHANCE}, or lies below it, and whatever rests on fewer than {_LEAST_SAMPLES} labelled samples or fewer "
-        f"than {_LEAST_OF_CLASS} of a class"
+        f"the interval reaches {_CHANCE} or lies below it, or there are fewer than "
+        f"{_LEAST_SAMPLES} labelled samples or fewer than {_LEAST_OF_CLASS} of a class"
     ),
 }
 """Verdict → what it takes."""
