@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
 RUN := $(UV) run --frozen --no-sync
 # On two cores; tests that share what takes long to make run in one process (tests/conftest.py).
-PYTEST := $(RUN) pytest -n 2 --dist loadgroup
+PYTEST := $(RUN) pytest -n 2
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
