@@ -1,7 +1,7 @@
 # Every target sets up what it needs: uv (by pip when missing) and the environment of uv.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast check docs claims validation review-screenshots bench
+.PHONY: help environment demo test test-fast check docs claims validation settings review-screenshots bench
 
 export UV_COMPILE_BYTECODE = 1
 export MPLBACKEND = Agg
@@ -9,9 +9,13 @@ export MLFLOW_DISABLE_TELEMETRY = true
 # One thread a numerical kernel: results and times do not depend on the machine's load.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
+# Compiled tests are kept, for the other worker and the next run.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
 RUN := $(UV) run --frozen --no-sync
+# On two cores; tests that share what takes long to make run in one process (tests/conftest.py).
+PYTEST := $(RUN) pytest -n 2 --dist loadgroup
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,11 +30,11 @@ demo: environment  ## Simulate cohorts, train, score, report
 	$(RUN) oncoresist demo
 
 test: environment  ## All tests; those on real cohorts and in Chromium skip where these are absent
-	$(RUN) pytest -n 2 -m "not real_data and not slow"
-	$(RUN) pytest -m "real_data or slow"
+	$(PYTEST) -m "not real_data and not slow"
+	$(PYTEST) -m "real_data or slow"
 
-test-fast: environment  ## The tests that train nothing and need no real cohort
-	$(RUN) pytest -n 2 -m "not real_data and not slow"
+test-fast: environment  ## The tests that train little and need no real cohort
+	$(PYTEST) -m "not real_data and not slow"
 
 check: environment  ## Lint, format, types, floors, lock file
 	$(UV) lock --check --quiet
@@ -48,6 +52,12 @@ claims: environment  ## Hold the signs of the reviews against the real cohorts; 
 validation: environment  ## Train on the real cohorts with the permutation null; write docs/validation.md
 	$(RUN) oncoresist train conf/experiments/ici.yaml --set validation.permutations=20
 	$(RUN) oncoresist report models:/oncoresist-ici/latest --output docs/validation.md
+
+settings: environment  ## Train the four settings on the real cohorts; write docs/adc.md, hcc.md, sclc.md
+	for setting in ici adc hcc sclc; do \
+	  $(RUN) oncoresist train conf/experiments/$$setting.yaml || exit $$?; done
+	for setting in adc hcc sclc; do \
+	  $(RUN) oncoresist report models:/oncoresist-$$setting/latest --output docs/$$setting.md || exit $$?; done
 
 review-screenshots: environment  ## Walk through the store in use as docs/review.md says; its pictures
 	ONCORESIST_REVIEW_STORE=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db} \

@@ -11,6 +11,9 @@ _PREFIX = re.compile(r"^[A-Z]{2,4}:")
 _NOT_NAME = re.compile(r"[^A-Z0-9]")
 _NCI_H = re.compile(r"^H(\d{2,4})$")
 _BANK = re.compile(r"(?<=\d)ATCC$")
+_APART = {"T-T": "T-T", "T.T": "T-T", "T_T": "T-T", "KM-H2": "KM-H2", "KM_H2": "KM-H2"}
+"""Names whose signs alone tell them from another tumour's line: T-T (oesophagus) from TT (thyroid),
+KM-H2 (Hodgkin lymphoma) from KMH-2 (thyroid)."""
 SAME_DONOR: Mapping[str, str] = {
     "NCIADRRES": "OVCAR8",
     "SNB19": "U251",
@@ -38,6 +41,8 @@ def line_identity(name: str) -> str:
     True
     """
     bare = _PREFIX.sub("", name.strip().upper())
+    if bare in _APART:
+        return _APART[bare]
     key = _NCI_H.sub(r"NCIH\1", _BANK.sub("", _NOT_NAME.sub("", bare)))
     return SAME_DONOR.get(key, key) or name
 

@@ -27,11 +27,18 @@ LabelKind = Literal["quantile", "threshold", "waterfall"]
 _FEWEST_SAMPLES = 10
 """Samples of an experiment; with fewer its mean and spread say little."""
 _LEAST_SPREAD = 1e-9
+"""Of an experiment's largest value, whatever its unit; below it all respond alike."""
 _STRAIGHT = 0.95
-_STATED = re.compile(r"\b(higher|lower)\s*=\s*(?:more\s+)?(sensitive|resistant)", re.IGNORECASE)
+_STATED = re.compile(
+    r"\b(high|low)(?:er)?(?:\s+values?)?\s*(?:=|:|\bis\b|\bare\b|\bmeans?\b)\s*"
+    r"(?:(more|less)\s+)?(sensitive|resistant)",
+    re.IGNORECASE,
+)
 _MEASURES: tuple[tuple[str, Direction], ...] = (
-    (r"(?:-|−|neg(?:ative)?[ _]?)\s*log", "lower_resistant"),
-    (r"\bp(?:IC|GI|EC)50\b", "lower_resistant"),
+    (r"(?:(?:^|\()\s*[-−]\s*|(?<![a-z0-9])[-−])(?:log|ln)", "lower_resistant"),
+    (r"\b(?:neg(?:ative|\.)?|minus)[ _]*(?:log|ln)", "lower_resistant"),
+    (r"(?<![a-z])p(?:IC|GI|EC)[ _]?50", "lower_resistant"),
+    (r"\b1\s*[-−/]\s*(?:IC|GI|EC|AUC|viability)", "lower_resistant"),
     (r"\bact(?:ivity)?[ _]?area|\bAAC\b|\bDSS\b", "lower_resistant"),
     (r"(?:IC|GI|EC)[ _]?50|\bTGI\b|\bLC50\b", "higher_resistant"),
     (r"\bAUC\b|area under the (?:dose|curve)|viability", "higher_resistant"),
@@ -87,7 +94,8 @@ def measure_direction(measure: str, *, stated: Mapping[str, Direction], where: s
             return direction
     said = _STATED.search(measure)
     if said is not None:
-        up, sensitive = said[1].casefold() == "higher", said[2].casefold() == "sensitive"
+        up, less = said[1].casefold() == "high", (said[2] or "").casefold() == "less"
+        sensitive = (said[3].casefold() == "sensitive") != less
         return "lower_resistant" if up == sensitive else "higher_resistant"
     for pattern, direction in _MEASURES:
         if re.search(pattern, measure, re.IGNORECASE):
@@ -122,7 +130,8 @@ def standardise_experiments(rows: pd.DataFrame, *, where: str) -> pd.DataFrame:
     once = once.reset_index()
     by = once.groupby("experiment")["raw"]
     spread, count = by.transform("std", ddof=1), by.transform("count")
-    usable = (count >= _FEWEST_SAMPLES) & (spread > _LEAST_SPREAD)
+    largest = once["raw"].abs().groupby(once["experiment"]).transform("max")
+    usable = (count >= _FEWEST_SAMPLES) & (spread > _LEAST_SPREAD * largest)
     if not usable.any():
         raise CohortError(
             f"{where}: no experiment has {_FEWEST_SAMPLES} samples that respond differently "
@@ -174,8 +183,8 @@ def label_responses(resistance: "pd.Series[float]", *, label: ResponseLabel) -> 
     cut = label.threshold
     if label.rule == "waterfall":
         cut = waterfall_cut(resistance.to_numpy())
-    above = resistance >= float(cut)  # type: ignore[arg-type]
-    return _labels(resistance, above=above, below=~above)
+    cut = float(cut)  # type: ignore[arg-type]
+    return _labels(resistance, above=resistance >= cut, below=resistance < cut)
 
 
 def _labels(
@@ -191,9 +200,10 @@ def waterfall_cut(resistance: Sequence[float] | np.ndarray) -> float:
 
     Lines are ordered from the most sensitive on. Where the order is nearly a straight line
     (Pearson's r above 0.95) the median parts them; else the point farthest from the line through
-    both ends, as Barretina 2012 (doi:10.1038/nature11003) does.
+    both ends, as Barretina 2012 (doi:10.1038/nature11003) does. NaN is left out.
     """
-    ordered = np.sort(np.asarray(resistance, dtype=float))
+    values = np.asarray(resistance, dtype=float)
+    ordered = np.sort(values[np.isfinite(values)])
     place = np.linspace(0.0, 1.0, ordered.size)
     if np.corrcoef(place, ordered)[0, 1] > _STRAIGHT:
         return float(np.median(ordered))

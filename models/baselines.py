@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.dummy import DummyClassifier
 
 from features.reference import Standardisation
-from models.candidates import Candidate, Estimator
+from models.candidates import Candidate, Estimator, base_log_odds, resistance_score
 from models.learner import FeatureSource, Learner
 from models.signatures import SignatureClassifier
 from models.splits import Split, check_splits
@@ -38,11 +38,13 @@ def predict_baseline(
     parts = []
     for split in splits:
         classifier = learner.fit(fixed, split.train)
-        score = classifier.decision_function(learner.table(split.train).iloc[split.test])
+        test = learner.table(split.train).iloc[split.test]
+        score = resistance_score(classifier, test)
         rows = samples.iloc[split.test][["cohort", "patient_id", "resistant"]]
         prior = float(samples["resistant"].iloc[split.train].mean())
+        probability = expit(score + base_log_odds(classifier))
         parts.append(
-            rows.assign(split=split.name, score=score, probability=expit(score), prior=prior)
+            rows.assign(split=split.name, score=score, probability=probability, prior=prior)
         )
     return pd.concat(parts)
 

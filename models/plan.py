@@ -14,8 +14,12 @@ from models.splits import (
     leave_one_tumour_type_out_splits,
     splits_table,
 )
+from models.type_splits import within_type_splits
 
 __all__ = ["ValidationPlan", "make_nested_plan", "make_plan"]
+
+_TYPE_REPEATS = 1
+"""Of the folds within a tumour type: a type has few patients and wide intervals either way."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ class ValidationPlan:
         ``cohort, patient_id, cancer_type, resistant`` by sample.
     schemes
         ``loco`` (leave-one-cohort-out), ``tumour_type`` (leave-one-tumour-type-out; may be
-        empty) and ``nested`` (repeated patient-grouped folds). Choices and calibration happen in
-        the inner splits of each split's training part.
+        empty), ``nested`` (repeated patient-grouped folds) and ``per_type`` (within each tumour
+        type alone; may be empty). Choices and calibration happen in the inner splits of each
+        split's training part.
     """
 
     samples: pd.DataFrame
@@ -83,6 +88,9 @@ def make_plan(
         "loco": tuple(leave_one_cohort_out_splits(samples)),
         "tumour_type": tuple(leave_one_tumour_type_out_splits(samples)),
         "nested": tuple(nested),
+        "per_type": tuple(
+            within_type_splits(samples, n_splits=n_splits, n_repeats=_TYPE_REPEATS, seed=seed)
+        ),
     }
     return _checked(samples, schemes, duplicates)
 

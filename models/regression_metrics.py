@@ -9,6 +9,7 @@ from models.metrics import Estimate, area_under_roc, patient_resamples, ratio, r
 
 __all__ = [
     "FEWEST_OF_TISSUE",
+    "NO_TISSUE",
     "correlation_with_interval",
     "evaluate_responses",
     "tissue_mean_of_others",
@@ -18,7 +19,12 @@ __all__ = [
 Array = NDArray[np.float64]
 FEWEST_OF_TISSUE = 3
 """Lines of a tissue for a tissue-centred response to mean something."""
+NO_TISSUE = "unstated"
+"""Lines of which no tissue is known: they are no tissue of their own."""
 _FEWEST = 5
+_METRICS = ("spearman", "rmse", "within_tissue_spearman", "auroc")
+_ROUNDING = 10
+"""Decimals of a tissue-centred value: what is the same in a whole tissue ties at zero there."""
 
 
 def weighted_spearman(x: Array, y: Array, weights: Array) -> Array:
@@ -63,10 +69,12 @@ def evaluate_responses(
     -------
     estimates
         ``spearman`` and ``rmse`` over all lines; ``within_tissue_spearman``: both sides centred on
-        the mean of their tissue (tissues of three lines or more), pooled over tissues; ``auroc``
-        of the prediction for the label. NaN where there are fewer than five lines.
+        the mean of their tissue (known ones of three lines or more), pooled over tissues;
+        ``auroc`` of the prediction for the label. NaN where there are fewer than five lines.
     """
     usable = predictions[predictions["predicted"].notna() & predictions["resistance"].notna()]
+    if usable["line"].nunique() < _FEWEST:
+        return dict.fromkeys(_METRICS, Estimate(np.nan, np.nan, np.nan, np.nan))
     weights = patient_resamples(
         usable["line"], count=n_resamples, rng=np.random.default_rng([seed, len(usable)])
     )
@@ -84,11 +92,12 @@ def evaluate_responses(
 def _within_tissues(usable: pd.DataFrame, weights: Array) -> Array:
     """Return the correlation of what is left once each tissue's mean is taken out."""
     by = usable.groupby("tissue")
-    large = (by["line"].transform("size") >= FEWEST_OF_TISSUE).to_numpy()
+    sizes = by["line"].transform("size")
+    large = ((sizes >= FEWEST_OF_TISSUE) & (usable["tissue"] != NO_TISSUE)).to_numpy()
     if large.sum() < _FEWEST:
         return np.full(len(weights), np.nan)
     centred = {
-        name: (usable[name] - by[name].transform("mean")).to_numpy(dtype=float)[large]
+        name: (usable[name] - by[name].transform("mean")).round(_ROUNDING).to_numpy(float)[large]
         for name in ("resistance", "predicted")
     }
     return weighted_spearman(centred["resistance"], centred["predicted"], weights[:, large])
@@ -107,8 +116,8 @@ def tissue_mean_of_others(samples: pd.DataFrame) -> "pd.Series[float]":
     """Return the mean resistance of the other lines of each line's tissue (n_samples,).
 
     The naive baseline of drug response: leave one line out, predict its tissue's mean; the mean of
-    all other lines where it is alone. Within a tissue it falls as the line's own response rises,
-    by construction, so it has no within-tissue correlation to report.
+    all other lines where it is alone or its tissue is not known. Within a tissue it falls as the
+    line's own response rises, by construction, so it has no within-tissue correlation to report.
 
     Parameters
     ----------
@@ -124,7 +133,8 @@ def tissue_mean_of_others(samples: pd.DataFrame) -> "pd.Series[float]":
         return (whole.transform("sum") - own.transform("sum")) / count.where(count > 0)
 
     everyone = pd.Series("", index=samples.index)
-    found = others(tissue, both).fillna(others(everyone, samples["line"].astype(str)))
+    in_tissue = others(tissue, both).where(tissue != NO_TISSUE)
+    found = in_tissue.fillna(others(everyone, samples["line"].astype(str)))
     return found.rename("predicted")
 
 

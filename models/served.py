@@ -17,7 +17,8 @@ class ServedModel(PythonModel):
 
     The table's columns are the catalogue ids, plus an optional ``cohort``. The parameter
     ``standardisation`` is ``reference`` (default, where the model has it) or ``cohort`` (the rows
-    of one cohort in the batch are the cohort).
+    of one cohort in the batch are the cohort). It calls nobody resistant or responsive: whether the
+    model's data would bear that, its facts say (:mod:`models.sufficiency`).
     """
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -13,6 +13,7 @@ from features.errors import CohortError, examples
 
 __all__ = [
     "Split",
+    "can_be_trained_on",
     "check_splits",
     "grouped_splits",
     "inner_splits",
@@ -20,6 +21,7 @@ __all__ = [
     "leave_one_tumour_type_out_splits",
     "patient_keys",
     "splits_table",
+    "tumour_types",
 ]
 
 _INNER_FOLDS = 3
@@ -56,20 +58,26 @@ def leave_one_cohort_out_splits(samples: pd.DataFrame) -> list[Split]:
     return _leave_one_out(samples["cohort"], what="cohort")
 
 
+def tumour_types(samples: pd.DataFrame) -> "pd.Series[str]":
+    """Return the tumour type of each sample (n_samples,); ``unstated`` where a cohort is silent."""
+    return samples["cancer_type"].fillna("unstated").astype(str)
+
+
 def leave_one_tumour_type_out_splits(samples: pd.DataFrame) -> list[Split]:
     """Return one split per tumour type (``cancer_type``), empty with fewer than two types.
 
     Types whose absence leaves a training part in which nothing can be chosen or calibrated are
     left out of the splits.
     """
-    types = samples["cancer_type"].fillna("unstated").astype(str)
+    types = tumour_types(samples)
     if types.nunique() < 2:
         return []
     splits = _leave_one_out(types, what="cancer_type")
-    return [split for split in splits if _can_be_trained_on(samples, split.train)]
+    return [split for split in splits if can_be_trained_on(samples, split.train)]
 
 
-def _can_be_trained_on(samples: pd.DataFrame, train: NDArray[np.intp]) -> bool:
+def can_be_trained_on(samples: pd.DataFrame, train: NDArray[np.intp]) -> bool:
+    """Return whether a training part has both classes, and patients to choose and calibrate by."""
     if not {0.0, 1.0} <= set(samples["resistant"].to_numpy(dtype=float)[train]):
         return False
     try:

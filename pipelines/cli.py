@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from pipelines.commands.console import ERROR, OUT, say, stages, user_errors
+from pipelines.commands.console import ERROR, OUT, say, stages, user_errors, warn
 from pipelines.commands.evaluate import drift, evaluate
 from pipelines.commands.markers import markers_app
 from pipelines.commands.models import models_app
@@ -91,6 +91,10 @@ def score(
     force: Annotated[
         bool, typer.Option("--force", help="Score a cohort with too few genes; it gets no calls.")
     ] = False,
+    call_anyway: Annotated[
+        bool,
+        typer.Option("--call-anyway", help="Call samples though the model's data do not suffice."),
+    ] = False,
     cells: Annotated[
         bool,
         typer.Option(help="Of single cells: write cells.parquet and a copy of the file with them."),
@@ -115,10 +119,15 @@ def score(
             uri=loaded.uri,
             version=loaded.version,
             force=force,
+            call_anyway=call_anyway,
         )
         # The cells first: what can fail there leaves no predictions that look whole.
         written = write_cells(scored, loaded, output) if cells else []
         write_scored(scored, loaded, output)
+    if scored.data_warning is not None:
+        warn(scored.data_warning)
+    elif scored.sufficiency is not None:
+        say(f"what the model's data can bear: {scored.sufficiency.sentence()}")
     for note in (*loaded.notes, *scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     calls = scored.predictions["call"].value_counts()
@@ -324,6 +333,8 @@ def _print_training(result: "TrainingResult") -> None:
         table.add_row(*row)
     OUT.print(table)
     OUT.print(verdict(result.comparison), highlight=False)
+    for found in result.sufficiency:
+        say(f"what the data can bear: {found.sentence()}")
     version = f" version {result.model_version}" if result.model_version else ", not registered"
     OUT.print(
         f"run {result.run_id}, model {result.model_name}{version}\nstore {result.tracking_uri}",

@@ -104,6 +104,9 @@ class ValidationConfig(Section):
     """Runs of the whole pipeline on labels shuffled within cohorts."""
     all_genes: bool = True
     """Compare with a plain LightGBM on all genes."""
+    on_treatment: bool = True
+    """Compare samples on treatment with those before it, where patients of a cohort have both; the
+    training takes ``samples.timepoints`` all the same."""
     looked_at: tuple[str, ...] = ()
     """Configurations of this experiment whose held-out figures were looked at before this run, in
     words; the validation page lists them."""
@@ -171,6 +174,12 @@ class ExperimentConfig(Section):
     gate: GateConfig = GateConfig()
     demonstration: str | None = None
     """Why nothing that comes of this experiment may be used; its model is then not registered."""
+
+    @model_validator(mode="after")
+    def _screens_have_one_cohort(self) -> Self:
+        if self.screens is not None and self.validation.scheme != "nested":
+            raise ValueError("screens goes with validation.scheme: nested, one cohort to train on")
+        return self
 
     @model_validator(mode="after")
     def _name_belongs_to_setting(self) -> Self:

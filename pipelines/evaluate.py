@@ -269,6 +269,8 @@ def _frozen_uri(scored: ScoredCohort) -> str:
 
 
 def _warnings(model: ResistanceModel, scored: ScoredCohort) -> Iterator[str]:
+    if scored.data_warning is not None:
+        yield scored.data_warning
     if scored.in_sample:
         yield (
             "IN-SAMPLE: the model was trained on this cohort or on samples of it; no figure here "

@@ -34,6 +34,7 @@ from pipelines.reading.tables import (
     read_gene_lengths,
     read_gene_table,
 )
+from pipelines.screens.evidence import doubts_of, efflux_evidence
 from pipelines.settings.cohort import CohortConfig
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def ingest_cohort(
         )
     except CohortError as error:
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
+    if screen is not None:
+        evidence = efflux_evidence(config.name, adata, screen, catalogue=catalogue)
+        notes += [f"warning: {doubt}" for doubt in doubts_of(evidence)]
     adata.uns["oncoresist"] |= {
         "label_rule": _label_rule(config),
         "gene_lengths_known": table.lengths_known

@@ -50,6 +50,11 @@ def ingest_named(
     if name is not None:
         raise ConfigError("--name goes with an expression file; a cohort YAML says its own name")
     config, path = load_cohort(str(cohort), conf=configuration_folder(cohort))
+    if clinical is not None and config.drug_response is not None:
+        raise ConfigError(
+            f"{path}: clinical and drug_response both give the samples' labels; leave --clinical "
+            "out, or name a cohort file without drug_response"
+        )
     if clinical is not None:
         config = config.model_copy(update={"clinical": str(clinical.resolve())})
     root = (path.parent / config.root).resolve() if config.root else data_root(path)

@@ -14,6 +14,7 @@ from pipelines.ingest import files_hash
 from pipelines.provenance import code_versions
 from pipelines.runs.artifacts import log_table
 from pipelines.runs.logged_model import register_model
+from pipelines.runs.tags import sufficiency_tags
 from pipelines.scoring.evaluation_figures import ALL
 from pipelines.tracking import (
     LoadedModel,
@@ -94,7 +95,8 @@ def register_recalibrated(
     with start_run(f"recalibrated: {cohort.name}", tags={**told, **tags}) as run_id:
         version = register_model(recalibration.model, name=name)
         client = mlflow.MlflowClient()
-        for key, value in tags.items():
+        verdict = sufficiency_tags(recalibration.model.facts)
+        for key, value in {**tags, **verdict}.items():
             client.set_model_version_tag(name, version, key, value)
         mlflow.log_metrics(_metrics(evaluation.figures))
         for table, frame in evaluation.tables().items():

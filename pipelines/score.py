@@ -16,8 +16,10 @@ from features.transformer import MarkerFeatures
 from models.conformal import set_names
 from models.gene_reference import gene_ranks
 from models.resistance_model import ResistanceModel
+from models.sufficiency import read_sufficiency
 from pipelines.ingest import IngestedCohort
 from pipelines.scoring.calls import cohort_doubts, make_calls
+from pipelines.scoring.data_verdict import NO_VERDICT, apply_verdict
 from pipelines.scoring.notes import cohort_notes, flat_note, recalibration_note, too_little
 from pipelines.scoring.scored_cohort import PREDICTION_COLUMNS, ScoredCohort
 from pipelines.scoring.subtypes import subtype_table
@@ -76,11 +78,13 @@ def score_cohort(
     uri: str,
     version: str | None,
     force: bool = False,
+    call_anyway: bool = False,
 ) -> ScoredCohort:
     """Return explained predictions of a cohort.
 
     Values centred or scaled per gene are scored by mean z, cohort-relative. A cohort with too few
-    of the catalogue's genes is refused, unless ``force``: then no sample gets a call.
+    of the catalogue's genes is refused, unless ``force``: then no sample gets a call. Nor does one
+    of a model whose data do not suffice (:mod:`models.sufficiency`), unless ``call_anyway``.
 
     Raises
     ------
@@ -117,7 +121,12 @@ def score_cohort(
         shift_score=shift["shift_score"],
     )
     arm, mechanisms = model.arm(chosen), model.catalogue.mechanisms
-    calls = make_calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts)
+    sufficiency = read_sufficiency(model.facts).get(chosen)
+    calls = apply_verdict(
+        make_calls(predictions, shift["reason"], coverage=arm.sets.coverage, doubts=doubts),
+        sufficiency,
+        call_anyway=call_anyway,
+    )
     predictions = predictions.join(calls).join(attributions.leading_mechanisms(mechanisms))
     known = _training_samples(model, cohort) if ranked else []
     in_sample = _was_trained_on(model, cohort) or bool(known)
@@ -129,6 +138,7 @@ def score_cohort(
         *cohort_notes(
             transformer, cohort, genes=genes, known=known, in_sample=in_sample, doubts=doubts
         ),
+        *((NO_VERDICT,) if sufficiency is None else ()),
     )
     return ScoredCohort(
         cohort,
@@ -145,6 +155,8 @@ def score_cohort(
         genes,
         gene_values,
         subtype_table(model, gene_values, cohorts=cohorts, standardisation=chosen),
+        sufficiency=sufficiency,
+        called_anyway=call_anyway,
     )
 
 

@@ -21,7 +21,7 @@ from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
 from pipelines.runs.stopwatch import Stopwatch
-from pipelines.screens.run import run_screens
+from pipelines.screens.run import plan_screens, run_screens
 from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
@@ -35,8 +35,10 @@ from pipelines.training.checks import (
 from pipelines.training.final_model import TrainedArm, final_model
 from pipelines.training.plan import planned_parts
 from pipelines.training.trained import TrainedExperiment
+from pipelines.validation.on_treatment import on_treatment_tables
 from pipelines.validation.selection import make_tuner, tuning_key
 from pipelines.validation.shift import drift_of_held_out, held_out_shift, probe_shift
+from pipelines.validation.tumour_types import with_tumour_types
 from pipelines.validation.validate import measure_null, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
@@ -156,6 +158,8 @@ def _train_single_cohort(
     ingested, _, _ = _ingest_all(config, config_file, catalogue)
     apart = _ingest_apart(config, config_file, catalogue)
     prepared = prepare_single(config, project=project, cohorts=ingested, catalogue=catalogue)
+    if config.screens is not None:
+        plan_screens(config.screens, cohorts=[*ingested, *apart])
     watch.lap("reading")
     store = default_store(project, uri=config.tracking.uri)
     versions = _versions(prepared.catalogue, [*ingested, *apart])
@@ -271,6 +275,9 @@ def _train_all(
         for arm, found in trained.items()
     }
     watch.lap("permutations")
+    progress("samples on treatment")
+    changes = on_treatment_tables(prepared.ingested, config=config, catalogue=prepared.catalogue)
+    watch.lap("on_treatment")
     progress("fitting the final model")
     files = {cohort.name: cohort.expression_hash for cohort in prepared.ingested}
     facts = {**versions, "training_files": files}
@@ -295,7 +302,8 @@ def _train_all(
         ingested=prepared.ingested,
         extra=prepared.extra,
         validations={
-            arm: found.validation.with_tables(nulls[arm]) for arm, found in trained.items()
+            arm: found.validation.with_tables(nulls[arm] | (changes if arm == "cohort" else {}))
+            for arm, found in trained.items()
         },
         model=model,
         signs=signs,
@@ -328,6 +336,7 @@ def _train_arm(
         tuner=tuner,
         progress=progress,
     )
+    validation = with_tumour_types(validation, config=config, tuner=tuner, progress=progress)
     progress(f"{standardisation}-relative: the final choice")
     served = everyone.features(list(everyone.cohorts)).loc[dataset.samples.index]
     learner = validation.learner

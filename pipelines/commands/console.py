@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-__all__ = ["ERROR", "INTERRUPTED", "OUT", "USER_ERROR", "say", "stages", "user_errors"]
+__all__ = ["ERROR", "INTERRUPTED", "OUT", "USER_ERROR", "say", "stages", "user_errors", "warn"]
 
 OUT = Console()
 ERROR = Console(stderr=True)
@@ -17,6 +17,11 @@ INTERRUPTED = 130
 def say(text: str) -> None:
     """Print text as it is: nothing highlighted, wrapped, expanded or read as markup."""
     typer.echo(text)
+
+
+def warn(text: str) -> None:
+    """Print what nobody may overlook."""
+    ERROR.print(f"WARNING: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

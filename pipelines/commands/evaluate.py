@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.commands.console import ERROR, OUT, say, user_errors
+from pipelines.commands.console import ERROR, OUT, say, user_errors, warn
 from pipelines.commands.options import (
     CHAMPION,
     Clinical,
@@ -152,7 +152,7 @@ def _print_evaluation(found: "Evaluation", *, notes: Sequence[str] = ()) -> None
     from pipelines.reports.evaluation import GROUP_NAMES, figure_rows
 
     for warning in found.warnings:
-        ERROR.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
+        warn(warning)
     for note in (*notes, *found.scored.notes):
         ERROR.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     labels = found.samples["resistant"].dropna()

@@ -42,14 +42,13 @@ def transfer_forest(table: pd.DataFrame, *, title: str) -> Figure:
     """
     part = table[table["metric"].isin(["spearman", "within_tissue_spearman"])]
     part = part[part["value"].notna()]
-    names = part["train"].str.split("/").str[-1] + " to " + part["test"]
-    levels = part["metric"].map({"spearman": "all lines", "within_tissue_spearman": "in tissues"})
+    levels = part["metric"].map({"spearman": "", "within_tissue_spearman": "in tissues, "})
     return subgroup_forest(
-        part.assign(group=names, level=levels, n=part["n_test"]),
+        part.assign(group=part["test"], level=levels + "by " + part["train"], n=part["n_test"]),
         title=title,
         value="value",
         reference=0.0,
-        xlabel="Spearman, predicted and observed resistance (95% bootstrap over lines)",
+        xlabel="Spearman, predicted and observed (95% bootstrap over lines)",
     )
 
 
@@ -64,7 +63,7 @@ def gene_drug_forest(table: pd.DataFrame, *, gene: str, title: str) -> Figure:
         title=title,
         value="rho",
         reference=0.0,
-        xlabel=f"Spearman of {gene} and resistance (95% interval); right of zero: more, resistant",
+        xlabel=f"Spearman of {gene} and resistance (95% interval)",
     )
 
 

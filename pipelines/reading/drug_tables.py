@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from features.catalogue_check import normalised_name
@@ -81,6 +82,12 @@ def read_drug_screen(
     for name, group in config.groups.items():
         found = standardise_experiments(_of_group(rows, group, where=where), where=where)
         resistance = mean_resistance(found, least_share=config.least_share)
+        if len(resistance) < 2:
+            raise CohortError(
+                f"{where}: group '{name}' has {len(resistance)} samples measured for "
+                f"{config.least_share:.0%} of its drugs ({examples(group.drugs)}); lower "
+                "drug_response.least_share, or name fewer drugs"
+            )
         notes.append(_note_of_group(name, found, resistance))
         table = described.loc[described.index.isin(resistance.index)].copy()
         table["resistance"] = resistance.reindex(table.index)
@@ -154,6 +161,8 @@ def _rows(
 
 def _require(table: pd.DataFrame, config: DrugResponseConfig, *, where: str) -> None:
     columns = config.columns
+    stated = columns.model_fields_set
+    named = "protocol" in stated
     needed = {
         "columns.sample": columns.sample,
         "columns.drug": columns.drug,
@@ -161,6 +170,8 @@ def _require(table: pd.DataFrame, config: DrugResponseConfig, *, where: str) -> 
         **({"columns.cosmic": columns.cosmic} if columns.cosmic else {}),
         **{f"where.{name}": name for name in config.where},
         **({} if config.measure else {"columns.measure": columns.measure}),
+        **{f"columns.{name}": getattr(columns, name) for name in stated & {"line", "tissue"}},
+        **({f"columns.protocol ({name})": name for name in columns.protocol} if named else {}),
     }
     for setting, name in needed.items():
         if name not in table:
@@ -175,7 +186,7 @@ def _numbers(
     text: "pd.Series[str]", samples: "pd.Series[str]", *, where: str
 ) -> "pd.Series[float]":
     numbers = pd.to_numeric(text, errors="coerce").astype(float)
-    wrong = numbers.isna() & ~text.isin(EMPTY_CELLS)
+    wrong = ~np.isfinite(numbers) & ~text.isin(EMPTY_CELLS)
     if wrong.any():
         value, sample = text[wrong].iloc[0], samples[wrong].iloc[0]
         raise CohortError(
@@ -203,11 +214,14 @@ def _experiments(
 
 
 def _described(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each sample's line, tissue and COSMIC id: its most frequent ones."""
+    """Return each sample's line, tissue and COSMIC id: its most frequent ones that are known.
+
+    Of several as frequent the first in alphabetical order: the order of rows is nothing.
+    """
     by = rows.groupby("sample")
 
     def commonest(column: str) -> "pd.Series[str]":
-        return by[column].agg(lambda values: values.value_counts().index[0])
+        return by[column].agg(lambda values: values[values != ""].mode().get(0, ""))
 
     names = {"line": "patient_id", "tissue": "cancer_type", "cosmic_id": "cosmic_id"}
     return pd.DataFrame({name: commonest(column) for column, name in names.items()})

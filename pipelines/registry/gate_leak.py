@@ -18,7 +18,7 @@ from pipelines.validation.validate import ARM_SUFFIX
 __all__ = ["leak_checks", "splits_of_plan"]
 
 _GROUP = "no leak"
-_SCHEMES = ("loco", "nested", "tumour_type")
+_SCHEMES = ("loco", "nested", "tumour_type", "per_type")
 _NULL_BOUND = 0.995
 _FEWEST_SHUFFLES = {"loco": 2, "nested": 5}
 """Fewest shuffles that are judged: on one cohort few AUROCs are possible, and may be the same."""

@@ -11,6 +11,8 @@ from pipelines.registry.alias_history import AliasHistory, history_of
 from pipelines.registry.gate_figures import interval_of
 from pipelines.registry.standing import GateRecord, read_record
 from pipelines.registry.version_record import VersionRecord, read_version, store_errors, versions_of
+from pipelines.runs.tags import SUFFICIENCY_TAG
+from pipelines.scoring.data_verdict import NO_VERDICT
 from pipelines.validation.validate import ARM_SUFFIX, ARMS
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
 
 LIST_COLUMNS = (
     *("model", "version", "alias", "trained (UTC)", "cohorts"),
-    *("AUROC, cohort-relative", "AUROC, reference-relative", "gate"),
+    *("AUROC, cohort-relative", "AUROC, reference-relative", "data", "gate"),
 )
 _FIGURES: Mapping[str, str] = {
     "auroc": "AUROC (mean over held-out cohorts)",
@@ -117,6 +119,7 @@ def _list_row(record: VersionRecord, aliases: Mapping[str, str]) -> list[str]:
         f"{record.created:%Y-%m-%d %H:%M}",
         _cohorts(record),
         *(_or_none(interval_of(metrics, f"{scheme}{ARM_SUFFIX[arm]}.auroc")) for arm in ARMS),
+        record.tags.get(SUFFICIENCY_TAG, _NONE),
         _verdict(read_record(record.tags)),
     ]
 
@@ -232,6 +235,7 @@ def _facts(record: VersionRecord, aliases: Mapping[str, str]) -> Iterator[tuple[
         yield "cohorts", ", ".join(record.cohorts) or "unknown"
     if "samples.labelled" in record.metrics:
         yield "samples", f"{record.metrics['samples.labelled']:.0f} labelled"
+    yield "sufficiency", record.tags.get(SUFFICIENCY_TAG, NO_VERDICT)
     version, content = tags.get("catalogue_version"), tags.get("catalogue_hash")
     if version:
         yield "catalogue", f"{version}, {content}"

@@ -25,6 +25,7 @@ from pipelines.reports.facts import (
     ModelFacts,
     ReportFacts,
     StrategyFacts,
+    SufficiencyFacts,
 )
 from pipelines.reports.subtypes import subtype_rows
 from pipelines.scoring.scored_cohort import ScoredCohort
@@ -100,6 +101,7 @@ def _facts(
         calibration_method=str(first["calibration_method"]),
         model=_model_facts(scored, loaded, kind=kind),
         warnings=(*loaded.notes, *scored.notes),
+        called_anyway=scored.called_anyway,
         in_sample=scored.in_sample,
         n_genes=adata.n_vars,
         unit=str(facts["unit_meaning"]),
@@ -152,6 +154,7 @@ def _model_facts(
         held_out=facts["held_out"][standardisation],
         calibration={name: _figure(values) for name, values in calibration.items()},
         calls={call: CallFigure(**found) for call, found in right.items()},
+        sufficiency=SufficiencyFacts.of(scored.sufficiency),
         provenance=plain | {"training_cohorts": ", ".join(cohorts)},
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.catalogue_entries import Evidence, Sign
+from models.sufficiency import DataVerdict, Sufficiency
 
 __all__ = [
     "REPORT_FORMAT",
@@ -18,6 +19,7 @@ __all__ = [
     "ReportFacts",
     "StrategyFacts",
     "SubtypeRow",
+    "SufficiencyFacts",
 ]
 
 REPORT_FORMAT: Literal[1] = 1
@@ -100,6 +102,24 @@ class CallFigure(_Facts):
     """Upper end."""
 
 
+class SufficiencyFacts(_Facts):
+    """What the data of a model can bear, see :mod:`models.sufficiency`."""
+
+    verdict: DataVerdict
+    """``usable for ranking``, ``exploratory`` or ``not enough data``."""
+    reasons: tuple[str, ...]
+    """Sentences with the numbers."""
+    suffices: bool
+    """Whether patients may be called."""
+
+    @classmethod
+    def of(cls, found: Sufficiency | None) -> Self | None:
+        """Return the facts of a verdict; None of none."""
+        if found is None:
+            return None
+        return cls(verdict=found.verdict, reasons=found.reasons, suffices=found.suffices)
+
+
 class ModelFacts(_Facts):
     """The model that gave the predictions."""
 
@@ -127,6 +147,8 @@ class ModelFacts(_Facts):
     calls: Mapping[str, CallFigure] = {}
     """Call (``resistant``, ``responsive``) → how often it was right in cohorts held out; none
     where no such figure is stored, or the sets are no longer those it was measured of."""
+    sufficiency: SufficiencyFacts | None = None
+    """What its data can bear in this standardisation; None where no verdict is stored."""
     provenance: Mapping[str, str]
     """Versions, hashes, training cohorts."""
 
@@ -186,6 +208,8 @@ class ReportFacts(_Facts):
     """The model."""
     warnings: tuple[str, ...]
     """What to know of this cohort under this model."""
+    called_anyway: bool = False
+    """Whether calls were to be made whatever the verdict on the model's data."""
     in_sample: bool
     """Whether the model was trained on it."""
     n_genes: int = Field(ge=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.sufficiency import RULES
 from pipelines.figures.names import predictor_name
 from pipelines.reports.markdown import interval
 from pipelines.reports.notes import render_note
@@ -60,9 +61,11 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "headline": [[predictor_name(row[0]), *row[1:]] for row in headline],
         "labels": _label_rules(cohorts),
         "metrics": record.metrics,
+        "rules": RULES,
         "setting": SETTING_NAMES.get(record.config["setting"], record.config["setting"]),
         "shortfalls": _shortfalls(record.metrics),
         "shift": _shift(record.table("shift")),
+        "sufficiency": record.sufficiency,
         "subgroups": {arm: _subgroups(record, suffix) for arm, suffix in _ARMS.items()},
         "table": record.table,
         "tags": record.tags,

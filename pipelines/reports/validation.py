@@ -13,7 +13,8 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from features.errors import ConfigError
-from pipelines.figures.names import predictor_name
+from models.sufficiency import Sufficiency, read_sufficiency
+from pipelines.figures.names import predictor_name, timepoint_name
 from pipelines.files import replaced_when_done, write_text
 from pipelines.reports.templates import page_environment
 from pipelines.validation.criteria import judge
@@ -47,6 +48,16 @@ class RunRecord:
         """The resolved configuration."""
         text = (self.folder / "config" / "resolved.yaml").read_text(encoding="utf-8")
         return dict(yaml.safe_load(text))
+
+    @cached_property
+    def sufficiency(self) -> tuple[Sufficiency, ...]:
+        """What the model's data can bear, a verdict a standardisation, the model's own first.
+
+        Empty of a demonstration, and of a run that stored none.
+        """
+        file = self.folder / "data" / "facts.json"
+        facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return tuple(read_sufficiency(facts).values())
 
     @cached_property
     def figures(self) -> Mapping[str, Path]:
@@ -157,6 +168,7 @@ def validation_page(record: RunRecord, *, images: str = "images/validation") -> 
         tags=record.tags,
         arms=_ARMS,
         named_predictor=predictor_name,
+        named_timepoint=timepoint_name,
         figures={stem: file.relative_to(record.folder) for stem, file in record.figures.items()},
         rows=_rows,
         table=record.table,

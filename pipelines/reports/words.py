@@ -16,6 +16,8 @@ __all__ = [
     "calibration_words",
     "call_words",
     "calls_words",
+    "data_verdict_words",
+    "data_words",
     "file_name",
     "listed",
     "meaning_words",
@@ -143,6 +145,33 @@ def calls_words(model: ModelFacts) -> str:
     """Return how often each call was right in cohorts held out; empty where that is not stored."""
     told = [call_words(call, model) for call in CALLS]
     return " ".join(f"{words}." for words in told if words)
+
+
+def data_words(facts: ReportFacts) -> str:
+    """Return what the model's data can bear, with what that means for calls, and why."""
+    found = facts.model.sufficiency
+    if found is None:
+        return ""
+    why = "; ".join(found.reasons)
+    return f"{data_verdict_words(facts)} {why[:1].upper()}{why[1:]}."
+
+
+def data_verdict_words(facts: ReportFacts) -> str:
+    """Return what the model's data can bear, and what that means for the calls."""
+    found = facts.model.sufficiency
+    if found is None:
+        return ""
+    text = f"{found.verdict.capitalize()}."
+    if found.suffices:
+        return text
+    if facts.kind == "held_out":
+        return (
+            f"{text} The calls here are there to be held against the responses; new patients are "
+            "not called."
+        )
+    if facts.called_anyway:
+        return f"{text} The calls here were made against this verdict: take none at its word."
+    return f"{text} So no sample is called resistant or responsive."
 
 
 def file_name(path: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from models.sufficiency import CALL_BAR
 from pipelines.figures.names import predictor_name
 from pipelines.reports.markdown import plain_text
 from pipelines.reports.notes import render_note
@@ -86,6 +87,7 @@ def run_description(record: RunRecord, *, experiment: str, run: str) -> str:
         rows=rows,
         judged=judged,
         gate=_GATE_TO_COME,
+        sufficiency=record.sufficiency,
         comparison=_COMPARISON_TO_COME,
         cohorts=record.table("cohorts"),
         folders=figure_folders(record.folder),
@@ -164,4 +166,4 @@ def failed_description(stage: str, error: BaseException) -> str:
 
 def registered_model_description(name: str, *, setting: str) -> str:
     """Return what a registered model is and how its versions are to be read."""
-    return render_note("registered_model.md.j2", name=name, setting=setting)
+    return render_note("registered_model.md.j2", name=name, setting=setting, bar=CALL_BAR)

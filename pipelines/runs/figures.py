@@ -14,14 +14,14 @@ from pipelines.figures.calibration import (
     risk_coverage_figure,
 )
 from pipelines.figures.forests import difference_forest, peers_forest, subgroup_forest
-from pipelines.figures.names import predictor_name
+from pipelines.figures.names import predictor_name, timepoint_kind, timepoint_name
 from pipelines.figures.power import learning_curve_figure, permutation_null
 from pipelines.figures.ranking import auroc_forest, feature_signs, roc_and_precision_recall
 from pipelines.figures.shift import gene_coverage_figure, shift_scores, stability_bars
 from pipelines.figures.survival import kaplan_meier_cohorts, kaplan_meier_pooled
 from pipelines.runs.artifacts import log_figure, log_table
 from pipelines.runs.attributions import Reasons, log_attributions, log_reasons
-from pipelines.validation.validate import Validation
+from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = ["figures_of_arm", "log_attributions", "log_drawings", "log_figures"]
 
@@ -130,6 +130,7 @@ def figures_of_arm(
         **_decisions(validation, arm=arm),
         **_power(validation, arm=arm),
         **_survival(validation, arm=arm),
+        **_types_and_timepoints(validation, arm=arm),
     }
     return {name.replace("loco", validation.prefix): one for name, one in figures.items()}
 
@@ -160,6 +161,28 @@ def _discrimination(
             figures[f"discrimination/loco_difference_{peer}"] = difference_forest(
                 differences, peer=peer, title=title
             )
+    return figures
+
+
+def _types_and_timepoints(validation: Validation, *, arm: Standardisation) -> _Figures:
+    tables, figures = validation.tables, {}
+    if "tumour_types" in tables:
+        table = tables["tumour_types"]
+        figures[f"discrimination/tumour_types{ARM_SUFFIX[arm]}"] = subgroup_forest(
+            table.assign(group=table["tumour_type"], level=table["training"]),
+            title=f"Tumour types by what was trained on, {arm}-relative",
+            xlabel="AUROC, mean over the type's cohorts (95% bootstrap over patients)",
+        )
+    if "on_treatment" in tables:
+        table = tables["on_treatment"]
+        figures["discrimination/on_treatment"] = subgroup_forest(
+            table.assign(
+                group=table["predictor"].map(timepoint_kind),
+                level=table["predictor"].map(timepoint_name),
+            ),
+            title="Before and on treatment, the same patients",
+            xlabel="AUROC, mean over repeats of the folds (95% bootstrap over patients)",
+        )
     return figures
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.reference import Standardisation
 from models.resistance_model import ResistanceModel
+from models.sufficiency import Sufficiency
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.registry.promotion import Decision, decide_after_training
@@ -34,7 +35,7 @@ from pipelines.runs.metrics import log_linked_metrics, training_metrics
 from pipelines.runs.open_run import OpenRun
 from pipelines.runs.reports import log_held_out_reports
 from pipelines.runs.tables import log_tables
-from pipelines.runs.tags import verdict_tags, version_tags
+from pipelines.runs.tags import sufficiency_tags, verdict_tags, version_tags
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.headline import compare
 from pipelines.validation.validate import ARM_SUFFIX, Validation
@@ -65,6 +66,8 @@ class TrainingResult:
         registered.
     demonstration
         Why nothing was registered; empty of a model.
+    sufficiency
+        What the model's data can bear, a verdict a standardisation, the model's own first.
     """
 
     run_id: str
@@ -77,11 +80,12 @@ class TrainingResult:
     mean_absolute_attribution: Mapping[Standardisation, "pd.Series[float]"]
     decision: Decision | None
     demonstration: str = ""
+    sufficiency: tuple[Sufficiency, ...] = ()
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run that holds all it is to hold: its id, note and metrics, and the version registered."""
+    """A run that holds all it is to hold: id, note and metrics, the version and its verdicts."""
 
     run_id: str
     tracking_uri: str
@@ -89,6 +93,7 @@ class LoggedRun:
     note: str
     metrics: Mapping[str, float]
     comparison: pd.DataFrame
+    sufficiency: tuple[Sufficiency, ...]
 
 
 def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
@@ -97,6 +102,7 @@ def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
     name, metrics = config.model.registered_name, training_metrics(trained)
     cohorts = ", ".join(trained.dataset.cohorts)
     tags = {**opened.tags, "cohorts": cohorts, **verdict_tags(metrics)}
+    tags |= sufficiency_tags(trained.model.facts)
     with gathered_artifacts() as folder:
         log_inputs(
             config,
@@ -148,7 +154,9 @@ def log_run(trained: TrainedExperiment, opened: OpenRun) -> LoggedRun:
         metrics |= found
     opened.watch.lap("writing")
     mlflow.log_metrics(opened.watch.metrics)
-    return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
+    return LoggedRun(
+        opened.run_id, opened.store.uri, version, note, metrics, comparison, record.sufficiency
+    )
 
 
 def decide(
@@ -190,6 +198,7 @@ def decide(
         },
         decision=decision,
         demonstration=config.demonstration or "",
+        sufficiency=logged.sufficiency,
     )
 
 

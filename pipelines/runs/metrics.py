@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 from models.metrics import evaluate_predictions
 from pipelines.tracking import estimate_metrics
 from pipelines.training.trained import TrainedExperiment
-from pipelines.validation.validate import Validation
+from pipelines.validation.validate import ARM_SUFFIX, Validation
 
 __all__ = [
     "held_out_metrics",
@@ -66,7 +66,8 @@ def validation_metrics(validation: Validation) -> dict[str, float]:
     Calibration (``loco.calibration_slope``), coverage (``loco.coverage.resistant``), the gain of
     abstention (``loco.most_certain.brier``), differences to peers (``loco.difference.gep_18``,
     over pairs within cohorts ``loco.difference_pairs.gep_18``) and the permutation null
-    (``loco.null_auroc``) stand beside ``loco.auroc``.
+    (``loco.null_auroc``) stand beside ``loco.auroc``; a tumour type's AUROC by what the models
+    trained on under ``tumour_type.<type>.<training>.auroc``.
     """
     metrics: dict[str, float] = {}
     for prefix, estimates in validation.estimates.items():
@@ -85,6 +86,9 @@ def validation_metrics(validation: Validation) -> dict[str, float]:
     differences = tables["differences"]
     for pooled, suffix in _DIFFERENCES.items():
         metrics |= _named(_of_peers(differences, pooled), f"{prefix}.{suffix}")
+    if "tumour_types" in tables:
+        scheme = f"tumour_type{ARM_SUFFIX[validation.learner.standardisation]}"
+        metrics |= _of_types(tables["tumour_types"], scheme)
     if "null" in tables:
         null = tables["null"]["auroc"]
         metrics[f"{prefix}.null_auroc"] = float(null.mean())
@@ -92,6 +96,13 @@ def validation_metrics(validation: Validation) -> dict[str, float]:
         if validation.scheme == "nested":
             metrics |= _against_null(validation, prefix)
     return _finite(metrics)
+
+
+def _of_types(table: pd.DataFrame, scheme: str) -> dict[str, float]:
+    """Return each type's AUROC by kind of training; words of a type are joined by ``_``."""
+    types = table["tumour_type"].str.replace(r"\W+", "_", regex=True)
+    names = scheme + "." + types + "." + table["training"] + ".auroc"
+    return dict(zip(names, table["auroc"].astype(float), strict=True))
 
 
 def _against_null(validation: Validation, prefix: str) -> dict[str, float]:

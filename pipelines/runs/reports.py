@@ -11,6 +11,7 @@ from models.explanation import Attributions
 from models.gene_reference import GeneReference
 from models.resistance_model import ResistanceModel
 from models.shift import COMPONENTS
+from models.sufficiency import read_sufficiency
 from pipelines.dataset import Dataset
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
@@ -102,13 +103,17 @@ def held_out_cohort(
     """Return a cohort as the models scored it that had not seen it.
 
     Calls follow the rule of :func:`pipelines.scoring.calls.make_calls`, from the out-of-cohort
-    prediction sets and the shift measured against the other cohorts. ``attributions`` explain the
+    prediction sets and the shift measured against the other cohorts; they are made whatever the
+    verdict on the model's data, to be held against the responses. ``attributions`` explain the
     predictions; ``ranks`` are the cohort's own rows of
     :meth:`pipelines.dataset.Dataset.gene_ranks`. The others as in :func:`log_held_out_reports`.
     """
     everyone = dataset.samples
-    rows = everyone.index[everyone["cohort"] == cohort.name]
-    adata, ids = dataset.cohorts[cohort.name], everyone.loc[rows, "sample_id"].astype(str)
+    own = everyone.index[everyone["cohort"] == cohort.name]
+    # Folds within a cohort leave its unlabelled samples out.
+    predicted = own.isin(validation.main.predictions.index)
+    rows, adata = own[predicted], dataset.cohorts[cohort.name][predicted].copy()
+    ids = everyone.loc[rows, "sample_id"].astype(str)
     found = validation.main.predictions.loc[rows]
     measured = _held_out_shift(shift, cohort.name, rows)
     transformer = dataset.transformer(list(dataset.cohorts))
@@ -149,7 +154,8 @@ def held_out_cohort(
         False,
         transformer.background_coverage(adata),
         genes,
-        ranks[list(genes.found_as)].set_axis(ids, axis=0),
+        ranks.loc[rows, list(genes.found_as)].set_axis(ids, axis=0),
+        sufficiency=read_sufficiency(model.facts).get(validation.learner.standardisation),
     )
 
 

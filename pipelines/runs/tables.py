@@ -29,6 +29,8 @@ def log_validation_tables(validation: Validation, *, suffix: str) -> None:
         schemes = {validation.scheme: validation.main, **schemes}
     if validation.tumour_type is not None:
         schemes["tumour_type"] = validation.tumour_type
+    if validation.per_type is not None:
+        schemes["per_type"] = validation.per_type
     predictions = {name: found.predictions for name, found in schemes.items()}
     predictions |= {f"baseline.{name}": frame for name, frame in validation.peers.items()}
     tables = dict(validation.tables)

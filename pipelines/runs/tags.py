@@ -1,11 +1,23 @@
 """The tags by which a reviewer filters runs and versions: few, and each with one meaning."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from models.sufficiency import main_sufficiency
 from pipelines.config import ExperimentConfig
 from pipelines.validation.headline import main_scheme
 
-__all__ = ["TAGS", "shared_tags", "training_tags", "verdict_tags", "version_tags"]
+__all__ = [
+    "SUFFICIENCY_TAG",
+    "TAGS",
+    "shared_tags",
+    "sufficiency_tags",
+    "training_tags",
+    "verdict_tags",
+    "version_tags",
+]
+
+SUFFICIENCY_TAG = "sufficiency"
 
 TAGS: Mapping[str, str] = {
     "role": "`training` (a whole experiment), `held_out` (one cohort of it, predicted by a model "
@@ -19,6 +31,9 @@ TAGS: Mapping[str, str] = {
     "beats_prior": "`yes`, `no` or `not shown`: is the Brier score on cohorts held out below the "
     "class prior's (cohort-relative; *not shown*: it is, and the 95% interval reaches across)",
     "beats_gep_18": "the same of the mean AUROC beside GEP-18's",
+    SUFFICIENCY_TAG: "what the data of the model can bear: `usable for ranking`, `exploratory` or "
+    "`not enough data`, by the interval of its held-out AUROC, the samples and the cohorts held "
+    "out (cohort-relative where it has that)",
     "gate": "the gate's last word on the version, not where an alias points now: `passed`, "
     "`provisional` (let through for want of another), `refused`, `forced`",
     "clean_code": "`yes` where the code was a commit without changes",
@@ -60,6 +75,12 @@ def verdict_tags(metrics: Mapping[str, float]) -> dict[str, str]:
     return tags
 
 
+def sufficiency_tags(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the verdict on a model's data, from its facts; nothing where none is stored."""
+    found = main_sufficiency(facts)
+    return {} if found is None else {SUFFICIENCY_TAG: found.verdict}
+
+
 def shared_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of a training that hold for its child runs, too."""
     return {name: tags[name] for name in _SHARED if name in tags}
@@ -67,4 +88,5 @@ def shared_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 def version_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags that a model version shares with its run."""
-    return shared_tags(tags) | {name: tags[name] for name in _VERDICTS if name in tags}
+    own = (*_VERDICTS, SUFFICIENCY_TAG)
+    return shared_tags(tags) | {name: tags[name] for name in own if name in tags}

@@ -22,6 +22,7 @@ VIEWS: Mapping[str, str] = {
 _COLUMNS: Mapping[str, Sequence[str]] = {
     "oncoresist_trainings": (
         "tags.`gate`",
+        "tags.`sufficiency`",
         "tags.`beats_prior`",
         "tags.`beats_gep_18`",
         "metrics.`loco.auroc`",
@@ -46,6 +47,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
     "oncoresist_one_cohort": (
         "tags.`cohorts`",
         "tags.`gate`",
+        "tags.`sufficiency`",
         "tags.`demonstration`",
         "metrics.`nested.auroc`",
         "metrics.`nested.pre_treatment.auroc`",

@@ -11,8 +11,10 @@ from features.gene_report import GeneReport
 from features.reference import Standardisation
 from models.explanation import Attributions
 from models.metrics import Estimate, evaluate_predictions
+from models.sufficiency import Sufficiency
 from pipelines.files import write_table
 from pipelines.ingest import IngestedCohort
+from pipelines.scoring.data_verdict import data_warning
 
 __all__ = ["PREDICTION_COLUMNS", "ScoredCohort"]
 
@@ -74,6 +76,10 @@ class ScoredCohort:
     subtypes
         ``sample_id`` and :data:`features.subtypes.SUBTYPE_COLUMNS`, a row per sample; empty where
         the model is not of small-cell lung cancer.
+    sufficiency
+        What the model's data can bear in this standardisation; None where no verdict is stored.
+    called_anyway
+        Whether calls were to be made whatever the verdict.
     """
 
     cohort: IngestedCohort
@@ -90,11 +96,18 @@ class ScoredCohort:
     genes: GeneReport
     gene_values: pd.DataFrame
     subtypes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sufficiency: Sufficiency | None = None
+    called_anyway: bool = False
 
     @property
     def standardisation(self) -> Standardisation:
         """How the cohort was standardised."""
         return cast(Standardisation, str(self.predictions["standardisation"].iloc[0]))
+
+    @property
+    def data_warning(self) -> str | None:
+        """What is to be said first where the model's data do not suffice for calls."""
+        return data_warning(self.sufficiency, called_anyway=self.called_anyway)
 
     @property
     def resistant(self) -> "pd.Series[float]":

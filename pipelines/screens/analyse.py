@@ -15,7 +15,7 @@ from models.regression_metrics import (
     evaluate_responses,
     tissue_mean_of_others,
 )
-from pipelines.screens.predict import predict_by_folds, predict_by_tissue
+from pipelines.screens.predict import COLUMNS, predict_by_folds, predict_by_tissue
 from pipelines.screens.task import Task
 from pipelines.settings.screens import ScreensConfig
 
@@ -70,9 +70,13 @@ def analyse(
     """Return how well a task is predicted by models that had not seen the line or its tissue.
 
     One configuration (``settings``), nothing chosen: the figures need no inner folds. Signs of the
-    catalogue's setting are held.
+    catalogue's setting are held. Where the task's genes give no feature there are no estimates.
     """
     X = task.features(catalogue, setting=setting, min_coverage=min_coverage)
+    tissues = pd.DataFrame(columns=["tissue", "n", "rho", "low", "high"])
+    if X.empty:
+        nothing = pd.DataFrame(columns=[*COLUMNS, "predicted", "score", "repeat"])
+        return Analysis(task, X, {}, nothing, tissues, None)
     signs = catalogue.signs(setting)
     held = predict_by_folds(
         X,
@@ -86,7 +90,6 @@ def analyse(
     noise = {"n_resamples": n_resamples, "seed": seed}
     by_class = held.predictions.assign(predicted=held.predictions["score"])
     estimates = {CLASSIFIER: _auroc_alone(by_class, **noise)}
-    tissues = pd.DataFrame(columns=["tissue", "n", "rho", "low", "high"])
     if task.continuous:
         estimates[MODEL] = mean_estimates(held.predictions, **noise)
         naive = task.samples.assign(predicted=tissue_mean_of_others(task.samples))

@@ -75,16 +75,25 @@ def shared_line_evidence(
 
 
 def doubts_of(evidence: pd.DataFrame) -> list[str]:
-    """Return a warning for each cohort whose measure seems to go the other way."""
+    """Return a warning for each cohort, or pair of them, whose measure seems to go the other way.
+
+    Of a pair it cannot be told which.
+    """
     found = []
     for row in evidence[evidence["verdict"] == "doubt"].to_dict("records"):
-        against = (
-            f"lines with more {row['other']}, which carries {row['drug']}, resist it less"
+        place, against = (
+            (
+                f"in '{row['cohort']}'",
+                f"lines with more {row['other']}, which carries {row['drug']}, resist it less",
+            )
             if row["kind"] == "transporter"
-            else f"lines that '{row['other']}' has too respond to {row['drug']} the other way round"
+            else (
+                f"in '{row['cohort']}' or in '{row['other']}'",
+                f"the lines of both respond to {row['drug']} the other way round",
+            )
         )
         found.append(
-            f"the direction of the measure in '{row['cohort']}' is doubtful: {against} (Spearman "
+            f"the direction of the measure {place} is doubtful: {against} (Spearman "
             f"{row['rho']:.2f}, 95% {row['low']:.2f} to {row['high']:.2f}, {row['n']} lines); "
             "check response_type in the table, or state drug_response.directions"
         )

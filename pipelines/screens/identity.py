@@ -21,9 +21,10 @@ _LEAST_RIGHT = 0.7
 
 @dataclass(frozen=True)
 class _Profiles:
-    """Expression by line, each gene centred and scaled over a set's own lines."""
+    """Expression by line: as measured, and each gene centred and scaled over a set's own lines."""
 
     lines: list[str]
+    measured: NDArray[np.float64]
     values: NDArray[np.float64]
 
 
@@ -52,8 +53,10 @@ def _compare(one: Task, two: Task) -> list[dict[str, object]]:
     shared = [line for line in left.lines if line in right.lines]
     if len(shared) < _FEWEST_LINES:
         return []
-    here = left.values[[left.lines.index(line) for line in shared]]
-    there = right.values[[right.lines.index(line) for line in shared]]
+    mine, theirs = ([part.lines.index(line) for line in shared] for part in (left, right))
+    if np.array_equal(left.measured[mine], right.measured[theirs], equal_nan=True):
+        return []
+    here, there = left.values[mine], right.values[theirs]
     found = np.corrcoef(here, there)[: len(shared), len(shared) :]
     best = found.argmax(axis=1)
     return [
@@ -75,7 +78,7 @@ def _profiles(task: Task, genes: pd.Index) -> _Profiles:
     values = dense_expression(task.adata[kept, genes])
     spread = values.std(axis=0)
     scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return _Profiles(list(task.samples["line"][kept]), np.nan_to_num(scaled))
+    return _Profiles(list(task.samples["line"][kept]), values, np.nan_to_num(scaled))
 
 
 def identity_doubts(identities: pd.DataFrame) -> list[str]:

@@ -22,7 +22,7 @@ _METRICS = {
 
 def log_screens(screens: Screens, *, catalogue: Catalogue) -> None:
     """Log the tables of drug screens under ``tables/``, figures under ``figures/drugs/``."""
-    tables = screen_tables(screens)
+    tables = screen_tables(screens, mechanisms=catalogue.mechanisms)
     for name, table in tables.items():
         log_table(table.reset_index(drop=True), f"tables/{name}.parquet")
     for metric, words in _METRICS.items():

@@ -9,11 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
+from features.errors import ConfigError, examples
 from models.classifier import ResistanceClassifier
 from models.explanation import Attributions, raw_attributions
+from models.regression_metrics import NO_TISSUE
 from models.regressor import ResistanceRegressor
 
-__all__ = ["Held", "predict_by_folds", "predict_by_tissue", "responses_of"]
+__all__ = [
+    "Held",
+    "lines_to_hold_out",
+    "predict_by_folds",
+    "predict_by_tissue",
+    "responses_of",
+]
 
 Positions = NDArray[np.intp]
 COLUMNS = ["line", "tissue", "resistance", "resistant"]
@@ -59,7 +67,12 @@ def predict_by_folds(
         Of the trees: one configuration, nothing is chosen.
     n_splits, n_repeats, seed
         Folds; those of a line depend on the line's place in alphabetical order, so that groups of
-        one cohort share them.
+        one cohort that hold the same lines share them.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer lines than folds.
     """
     parts, explained = [], []
     for repeat, train, test in _folds(samples, n_splits, n_repeats, seed):
@@ -71,11 +84,28 @@ def predict_by_folds(
     return Held(pd.concat(parts), attributions)
 
 
+def lines_to_hold_out(samples: pd.DataFrame, *, n_splits: int) -> NDArray[np.object_]:
+    """Return the lines of samples in alphabetical order.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer lines than folds.
+    """
+    lines = np.array(sorted(set(samples["line"])), dtype=object)
+    if len(lines) < n_splits:
+        raise ConfigError(
+            f"screens.n_splits is {n_splits}, but there are {len(lines)} lines to hold out "
+            f"({examples(lines)}); lower it"
+        )
+    return lines
+
+
 def _folds(
     samples: pd.DataFrame, n_splits: int, n_repeats: int, seed: int
 ) -> Iterator[tuple[int, Positions, Positions]]:
     """Yield the repeats' folds of lines."""
-    lines = np.array(sorted(set(samples["line"])))
+    lines = lines_to_hold_out(samples, n_splits=n_splits)
     place = samples["line"].to_numpy()
     for repeat in range(n_repeats):
         folds = KFold(n_splits, shuffle=True, random_state=seed + repeat)
@@ -94,14 +124,16 @@ def predict_by_tissue(
 ) -> pd.DataFrame:
     """Return predictions for each tissue of ``least`` lines or more by a model of the others.
 
-    Empty where there are fewer than two such tissues.
+    A line that stands in another tissue too is left out of training with its tissue. Empty where
+    there are fewer than two such tissues.
     """
-    sizes = samples["tissue"].value_counts()
+    sizes = samples["tissue"][samples["tissue"] != NO_TISSUE].value_counts()
     large = sorted(sizes.index[sizes >= least])
     parts = []
     for tissue in large if len(large) > 1 else []:
         test = (samples["tissue"] == tissue).to_numpy()
-        learner = _Learner(X, samples, np.flatnonzero(~test), settings, signs)
+        known = samples["line"].isin(samples["line"][test]).to_numpy()
+        learner = _Learner(X, samples, np.flatnonzero(~known), settings, signs)
         parts.append(learner.predict(np.flatnonzero(test)))
     return pd.concat(parts) if parts else pd.DataFrame(columns=[*COLUMNS, "predicted", "score"])
 

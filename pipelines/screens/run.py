@@ -14,16 +14,35 @@ from pipelines.ingest import IngestedCohort
 from pipelines.screens.analyse import MODEL, Analysis, analyse
 from pipelines.screens.evidence import doubts_of, efflux_evidence, shared_line_evidence
 from pipelines.screens.identity import identity_doubts, line_identities
+from pipelines.screens.predict import lines_to_hold_out
 from pipelines.screens.single_genes import genes_by_drug
-from pipelines.screens.task import find_task, tasks_of
-from pipelines.screens.transfer import Transfer, transfer
+from pipelines.screens.task import Task, find_task, tasks_of
+from pipelines.screens.transfer import Transfer, trained_rows, transfer
 from pipelines.settings.screens import ScreensConfig
 
-__all__ = ["Screens", "run_screens", "screen_metrics", "screen_tables", "tree_settings"]
+__all__ = [
+    "ScreenPlan",
+    "Screens",
+    "plan_screens",
+    "run_screens",
+    "screen_metrics",
+    "screen_tables",
+    "tree_settings",
+]
 
 _LOG = logging.getLogger(__name__)
 _FEWEST_SAMPLES = 15
 _SCREEN = "screen"
+_INTERVAL = ("metric", "value", "low", "high")
+_SCREEN_COLUMNS = ["cohort", "drug_group", "n", "labelled", "features", "predictor", *_INTERVAL]
+_TRANSFER_COLUMNS = [
+    *("train", "test", "n_train", "n_test", "shared", "genes", "features"),
+    *_INTERVAL,
+]
+_PREDICTION_COLUMNS = [
+    *("sample", "line", "tissue", "resistance", "resistant", "predicted", "score", "repeat"),
+    *("cohort", "drug_group"),
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,33 @@ def tree_settings(config: ExperimentConfig) -> dict[str, float | int]:
     return {**settings, "n_jobs": 2, "random_state": config.seed}
 
 
+@dataclass(frozen=True)
+class ScreenPlan:
+    """Groups of drugs, and the pairs of them that something is to carry over between."""
+
+    tasks: Sequence[Task]
+    pairs: Sequence[tuple[Task, Task]]
+
+
+def plan_screens(screens: ScreensConfig, *, cohorts: Sequence[IngestedCohort]) -> ScreenPlan:
+    """Return what is to be done, refused before any work where it cannot be.
+
+    Raises
+    ------
+    ConfigError
+        A cohort stands there twice, has fewer lines than folds, or a transfer names no group or
+        leaves nothing to train on.
+    """
+    tasks = tasks_of(cohorts)
+    for task in tasks:
+        if len(task.samples) >= _FEWEST_SAMPLES:
+            lines_to_hold_out(task.samples, n_splits=screens.n_splits)
+    pairs = [(find_task(one.train, tasks), find_task(one.test, tasks)) for one in screens.transfers]
+    for source, target in pairs:
+        trained_rows(source, target)
+    return ScreenPlan(tasks, pairs)
+
+
 def run_screens(
     config: ExperimentConfig,
     screens: ScreensConfig,
@@ -76,9 +122,9 @@ def run_screens(
     Raises
     ------
     ConfigError
-        A transfer names no group, or leaves nothing to train on.
+        As of :func:`plan_screens`, or a transfer has no feature.
     """
-    tasks = tasks_of(cohorts)
+    plan = plan_screens(screens, cohorts=cohorts)
     common: dict[str, Any] = {
         "catalogue": catalogue,
         "setting": config.setting,
@@ -88,9 +134,8 @@ def run_screens(
         "n_resamples": config.validation.n_resamples,
         "seed": config.seed,
     }
-    pairs = [(find_task(one.train, tasks), find_task(one.test, tasks)) for one in screens.transfers]
     analyses, notes = [], []
-    for task in tasks:
+    for task in plan.tasks:
         if len(task.samples) < _FEWEST_SAMPLES:
             notes.append(
                 f"{task.name}: {len(task.samples)} samples, too few to hold any out; looked at by "
@@ -99,12 +144,14 @@ def run_screens(
             continue
         progress(f"drug screens: {task.name}")
         analyses.append(analyse(task, **common))
+        if analyses[-1].features.empty:
+            notes.append(f"{task.name}: its genes give no feature of setting '{config.setting}'")
     transfers = []
-    for source, target in pairs:
+    for source, target in plan.pairs:
         progress(f"drug screens: {source.name} to {target.name}")
         transfers.append(transfer(source, target, **common))
     evidence = _evidence(cohorts, catalogue)
-    identities = line_identities(tasks)
+    identities = line_identities(plan.tasks)
     doubts = [*doubts_of(evidence), *identity_doubts(identities)]
     for doubt in doubts:
         _LOG.warning("%s", doubt)
@@ -127,28 +174,30 @@ def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.Dat
     return pd.concat(kept, ignore_index=True) if kept else found[-1]
 
 
-def screen_tables(screens: Screens) -> dict[str, pd.DataFrame]:
+def screen_tables(screens: Screens, *, mechanisms: Mapping[str, str]) -> dict[str, pd.DataFrame]:
     """Return the tables by name: ``screens``, ``screen_tissues``, ``screen_predictions`` ….
 
     ``screens``: ``cohort, drug_group, n, labelled, features, predictor, metric, value, low, high``;
     ``transfers``: ``train, test, n_train, n_test, shared, genes, features, metric, value, low,
-    high``; ``screen_reasons``: ``cohort, drug_group, feature, mean_abs_shap``.
+    high``; ``screen_reasons``: ``cohort, drug_group, feature, mechanism, mean_abs_shap``;
+    ``screen_mechanisms``: the mean absolute sums over each of ``mechanisms``.
     """
     keys = [{"cohort": one.task.cohort, "drug_group": one.task.group} for one in screens.analyses]
     named = list(zip(keys, screens.analyses, strict=True))
+    figures = [row for key, one in named for row in _figures(key, one)]
+    predictions = [
+        one.predictions.rename_axis("sample").reset_index().assign(**key) for key, one in named
+    ]
+    moved = [row for one in screens.transfers for row in _of_transfer(one)]
     return {
-        "screens": pd.DataFrame([row for key, one in named for row in _figures(key, one)]),
-        "screen_tissues": pd.concat([one.tissues.assign(**key) for key, one in named]),
-        "screen_predictions": pd.concat(
-            [
-                one.predictions.rename_axis("sample").reset_index().assign(**key)
-                for key, one in named
-            ]
-        ),
-        "screen_reasons": pd.concat([_reasons(key, one) for key, one in named]),
+        "screens": pd.DataFrame(figures, columns=_SCREEN_COLUMNS),
+        "screen_tissues": _stacked([one.tissues.assign(**key) for key, one in named]),
+        "screen_predictions": _stacked(predictions, columns=_PREDICTION_COLUMNS),
+        "screen_reasons": _stacked([_reasons(key, one, mechanisms) for key, one in named]),
+        "screen_mechanisms": _stacked([_by_mechanism(key, one, mechanisms) for key, one in named]),
         "screen_evidence": screens.evidence,
         "line_identities": screens.identities,
-        "transfers": pd.DataFrame([row for one in screens.transfers for row in _of_transfer(one)]),
+        "transfers": pd.DataFrame(moved, columns=_TRANSFER_COLUMNS),
         "genes_by_drug": screens.genes,
         "absent_features": pd.DataFrame(
             [
@@ -159,6 +208,12 @@ def screen_tables(screens: Screens) -> dict[str, pd.DataFrame]:
             columns=["cohort", "feature"],
         ),
     }
+
+
+def _stacked(parts: Sequence[pd.DataFrame], *, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Return tables under one another; the columns alone where there are none."""
+    kept = [part for part in parts if len(part)]
+    return pd.concat(kept) if kept else pd.DataFrame(columns=list(columns))
 
 
 def _figures(key: Mapping[str, str], one: Analysis) -> list[dict[str, object]]:
@@ -185,12 +240,24 @@ def _of_transfer(one: Transfer) -> list[dict[str, object]]:
     ]
 
 
-def _reasons(key: Mapping[str, str], one: Analysis) -> pd.DataFrame:
-    columns = ["cohort", "drug_group", "feature", "mean_abs_shap"]
+def _by_mechanism(
+    key: Mapping[str, str], one: Analysis, mechanisms: Mapping[str, str]
+) -> pd.DataFrame:
+    columns = ["cohort", "drug_group", "mechanism", "mean_abs_shap"]
+    if one.attributions is None:
+        return pd.DataFrame(columns=columns)
+    sizes = one.attributions.by_mechanism(mechanisms).abs().mean().rename("mean_abs_shap")
+    table = sizes.rename_axis("mechanism").reset_index().assign(**key)
+    return table.sort_values("mean_abs_shap", ascending=False)[columns]
+
+
+def _reasons(key: Mapping[str, str], one: Analysis, mechanisms: Mapping[str, str]) -> pd.DataFrame:
+    columns = ["cohort", "drug_group", "feature", "mechanism", "mean_abs_shap"]
     if one.attributions is None:
         return pd.DataFrame(columns=columns)
     sizes = one.attributions.values.abs().mean().rename("mean_abs_shap")
     table = sizes.rename_axis("feature").reset_index().assign(**key)
+    table["mechanism"] = table["feature"].map(mechanisms)
     return table.sort_values("mean_abs_shap", ascending=False)[columns]
 
 

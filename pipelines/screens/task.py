@@ -13,6 +13,7 @@ from features.errors import ConfigError, examples
 from features.gene_scores import ScoreKind
 from features.reference import standardise_in_cohort
 from features.transformer import MarkerFeatures
+from models.regression_metrics import NO_TISSUE
 from pipelines.ingest import IngestedCohort
 from pipelines.reading.drug_tables import GROUP_MARK
 
@@ -30,7 +31,8 @@ class Task:
     adata
         The samples' expression.
     samples
-        By sample: ``line`` (one identity in all sets; of a patient, the patient), ``tissue``,
+        By sample: ``line`` (one identity in all sets; of a patient, the patient), ``tissue``
+        (:data:`models.regression_metrics.NO_TISSUE` where not known),
         ``resistance`` (standard deviations; NaN of patients) and ``resistant`` (1, 0, NaN).
     scaled
         Whether the values came centred per gene.
@@ -90,7 +92,19 @@ class Task:
 
 
 def tasks_of(cohorts: Sequence[IngestedCohort]) -> list[Task]:
-    """Return the tasks of cohorts, lines named alike in all of them (name and COSMIC id)."""
+    """Return the tasks of cohorts, lines named alike in all of them (name and COSMIC id).
+
+    Raises
+    ------
+    ConfigError
+        A cohort stands among them twice.
+    """
+    names = [cohort.name for cohort in cohorts]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(
+            f"cohorts.train and screens.apart name {examples(repeated)} twice; name it once"
+        )
     identities = _identities(cohorts)
     return [
         task for cohort in cohorts for task in _tasks_of_cohort(cohort, identities[cohort.name])
@@ -101,10 +115,11 @@ def _tasks_of_cohort(cohort: IngestedCohort, lines: "pd.Series[str]") -> list[Ta
     obs = cohort.adata.obs
     groups = obs["drug_group"] if "drug_group" in obs else pd.Series("", index=obs.index)
     missing = pd.Series(float("nan"), index=obs.index)
+    unknown = pd.Series(NO_TISSUE, index=obs.index)
     samples = pd.DataFrame(
         {
             "line": lines,
-            "tissue": obs["cancer_type"].astype(str) if "cancer_type" in obs else "unstated",
+            "tissue": obs.get("cancer_type", unknown).fillna(NO_TISSUE).astype(str),
             "resistance": obs.get("resistance", missing).astype(float),
             "resistant": obs["resistant"].astype(float),
         }

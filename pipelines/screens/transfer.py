@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import anndata as ad
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.errors import ConfigError
@@ -16,7 +18,7 @@ from pipelines.screens.predict import predict_by_folds, responses_of
 from pipelines.screens.task import Task
 from pipelines.settings.screens import ScreensConfig
 
-__all__ = ["Transfer", "transfer"]
+__all__ = ["Transfer", "trained_rows", "transfer"]
 
 _FEWEST_TRAINED = 20
 _SMALL_COHORT = 5
@@ -72,8 +74,9 @@ def transfer(
     Raises
     ------
     ConfigError
-        Fewer than twenty lines are left to train on, or no feature is in both.
+        As of :func:`trained_rows`, or no feature is in both.
     """
+    kept = trained_rows(source, target)
     kind: ScoreKind = "mean_z" if source.scaled or target.scaled else "rank"
     first, second = _on_shared_genes(source, target)
     both = ad.concat([first.adata, second.adata], join="inner", index_unique="-")
@@ -106,16 +109,7 @@ def transfer(
             config=config,
             seed=seed,
         )
-        n_train = len(source.samples)
     else:
-        kept = ~source.samples["line"].isin(shared).to_numpy()
-        n_train = int(kept.sum())
-        if n_train < _FEWEST_TRAINED:
-            raise ConfigError(
-                f"screens.transfers: without the {len(shared)} lines that {source.name} shares "
-                f"with {target.name} only {n_train} are left to train on; at least "
-                f"{_FEWEST_TRAINED} are needed"
-            )
         found = responses_of(
             tables[0].loc[kept, names],
             source.samples[kept],
@@ -131,13 +125,48 @@ def transfer(
     return Transfer(
         source.name,
         target.name,
-        n_train,
+        int(kept.sum()),
         len(target.samples),
         len(shared),
         both.n_vars,
         len(names),
         estimates,
     )
+
+
+def trained_rows(source: Task, target: Task) -> NDArray[np.bool_]:
+    """Return which samples of ``source`` a model of it asked about ``target`` is trained on.
+
+    Those with a number to learn, of another set without the lines that both hold.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than twenty are left, ``target`` is too small to be standardised, or the sets have no
+        gene in common.
+    """
+    kept = source.samples["resistance"].notna()
+    shared: set[str] = set()
+    if source.cohort != target.cohort:
+        shared = set(source.samples["line"]) & set(target.samples["line"])
+        kept &= ~source.samples["line"].isin(shared)
+    if kept.sum() < _FEWEST_TRAINED:
+        raise ConfigError(
+            f"screens.transfers: of {source.name} {int(kept.sum())} samples with a measured "
+            f"response are left to train on ({len(shared)} lines stand in {target.name} too); at "
+            f"least {_FEWEST_TRAINED} are needed: take this transfer out"
+        )
+    if len(target.samples) < _SMALL_COHORT:
+        raise ConfigError(
+            f"screens.transfers: {target.name} has {len(target.samples)} samples, too few to be "
+            f"standardised ({_SMALL_COHORT}); take this transfer out"
+        )
+    if not len(source.adata.var_names.intersection(target.adata.var_names)):
+        raise ConfigError(
+            f"screens.transfers: {source.name} and {target.name} have no gene in common; take this "
+            "transfer out"
+        )
+    return kept.to_numpy()
 
 
 def _on_shared_genes(source: Task, target: Task) -> tuple[Task, Task]:
@@ -168,5 +197,6 @@ def _across_groups(
         n_repeats=config.n_repeats,
         seed=seed,
     ).predictions
-    asked = target.samples.set_index("line")[["resistance", "resistant"]]
-    return held.drop(columns=["resistance", "resistant"]).join(asked, on="line", how="inner")
+    # By sample, not by line: two lines of one donor are two samples that respond each their way.
+    asked = target.samples[["resistance", "resistant"]]
+    return held.drop(columns=["resistance", "resistant"]).join(asked, how="inner")

@@ -1,12 +1,15 @@
 """Configuration of a drug screen: what ``drug_response`` of a cohort's YAML may say."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.settings.section import PathText, Section
 
 __all__ = ["DrugGroup", "DrugResponseConfig", "ResponseColumns", "ResponseLabelConfig"]
+
+
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class ResponseColumns(Section):
@@ -63,8 +66,9 @@ class DrugResponseConfig(Section):
 
     table: PathText
     """CSV or TSV, as paths of the cohort."""
-    groups: dict[str, DrugGroup] = Field(min_length=1)
-    """Group → drugs. With several, a line has a row in each: ``sample|group``."""
+    groups: dict[GroupName, DrugGroup] = Field(min_length=1)
+    """Group → drugs; its name stands in metrics and files. With several, a line has a row in each:
+    ``sample|group``."""
     columns: ResponseColumns = ResponseColumns()
     directions: dict[str, Literal["higher_resistant", "lower_resistant"]] = Field(default={})
     """Text of the measure → which way it goes, where its name does not tell or tells it wrongly."""

@@ -29,6 +29,8 @@ class ScreensConfig(Section):
     """What is learned on one group and measured on another."""
     genes: tuple[str, ...] = ()
     """Genes whose expression is held against the response to each single drug."""
+    tissues: tuple[str, ...] = ()
+    """Tissues, as the tables name them, that the card shows apart: those the setting is about."""
     n_splits: int = Field(default=5, ge=2)
     """Folds of lines."""
     n_repeats: int = Field(default=5, ge=1)

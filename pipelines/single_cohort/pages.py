@@ -5,12 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from models.sufficiency import RULES
 from pipelines.figures.names import predictor_name
 from pipelines.reports.markdown import interval
 from pipelines.reports.notes import render_note
 from pipelines.reports.templates import page_environment
 from pipelines.reports.validation import RunRecord
 from pipelines.runs.description import artifact_link, figure_folders
+from pipelines.screens.card import screen_facts
 from pipelines.single_cohort.train import TrainedSingle
 from pipelines.validation.headline import verdict
 from pipelines.validation.validate import ARM_SUFFIX
@@ -72,13 +74,22 @@ def _facts(record: RunRecord, trained: TrainedSingle) -> dict[str, Any]:
         "headline": _headline(comparison),
         "metrics": record.metrics,
         "notes": trained.notes,
-        "cell_notes": () if trained.cohort.cells is None else trained.cohort.report.notes,
+        "cohort_notes": trained.cohort.report.notes if trained.notable else (),
+        "screens": _screens(record, trained),
+        "rules": RULES,
+        "sufficiency": record.sufficiency,
         "of_cells": trained.cohort.cells is not None,
         "table": record.table,
         "tags": record.tags,
         "timepoints": {arm: _timepoints(record, ARM_SUFFIX[arm]) for arm in trained.validations},
         "verdict": verdict(comparison),
     }
+
+
+def _screens(record: RunRecord, trained: TrainedSingle) -> Mapping[str, Any] | None:
+    if trained.screens is None:
+        return None
+    return screen_facts(record, catalogue=trained.dataset.catalogue, notes=trained.screens.notes)
 
 
 def _headline(comparison: pd.DataFrame) -> list[dict[str, Any]]:
@@ -104,7 +115,12 @@ def _timepoints(record: RunRecord, suffix: str) -> list[dict[str, Any]]:
 
 
 def _biology(record: RunRecord, suffix: str) -> list[dict[str, Any]]:
-    """Return what was reported of some features, and what the data and a free model say."""
+    """Return what was reported of some features, and what the data and a free model say.
+
+    Nothing in a setting that the report is not about.
+    """
+    if record.config["setting"] != "ici":
+        return []
     table = record.table(f"biology{suffix}")
     if table.empty:
         return []

@@ -39,7 +39,7 @@ from pipelines.runs.metrics import log_linked_metrics, shift_metrics, validation
 from pipelines.runs.open_run import OpenRun
 from pipelines.runs.reports import held_out_cohort
 from pipelines.runs.tables import log_validation_tables
-from pipelines.runs.tags import verdict_tags, version_tags
+from pipelines.runs.tags import sufficiency_tags, verdict_tags, version_tags
 from pipelines.screens.log import log_screens
 from pipelines.screens.run import screen_metrics
 from pipelines.single_cohort.cells import CELL_MODEL_PARAMS
@@ -62,6 +62,7 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
     if config.demonstration is not None:
         tags["demonstration"] = config.demonstration
     facts = {} if trained.model is None else trained.model.facts
+    tags |= sufficiency_tags(facts)
     with gathered_artifacts() as folder:
         log_inputs(
             config,
@@ -109,7 +110,9 @@ def log_single(trained: TrainedSingle, opened: OpenRun) -> LoggedRun:
         mlflow.log_metrics(dict(metrics))
     opened.watch.lap("writing")
     mlflow.log_metrics(opened.watch.metrics)
-    return LoggedRun(opened.run_id, opened.store.uri, version, note, metrics, comparison)
+    return LoggedRun(
+        opened.run_id, opened.store.uri, version, note, metrics, comparison, record.sufficiency
+    )
 
 
 def single_metrics(trained: TrainedSingle) -> dict[str, float]:

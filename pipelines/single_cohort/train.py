@@ -96,6 +96,11 @@ class TrainedSingle:
     screens: Screens | None = None
 
     @property
+    def notable(self) -> bool:
+        """Whether reading the cohort left notes that a card shows: of cells, of drug responses."""
+        return self.cohort.cells is not None or self.cohort.screen is not None
+
+    @property
     def features(self) -> pd.DataFrame:
         """Unstandardised features (n_samples, n_features)."""
         return self.dataset.features(list(self.dataset.cohorts))

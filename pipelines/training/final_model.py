@@ -10,12 +10,13 @@ import pandas as pd
 from features.reference import ReferenceStandardiser, Standardisation
 from models.learner import TrainedPart
 from models.resistance_model import ModelArm, ResistanceModel
+from models.sufficiency import Sufficiency, judge_sufficiency
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
 from pipelines.figures.estimates import interval_text
 from pipelines.validation.validate import Validation
 
-__all__ = ["TrainedArm", "calls_held_out", "final_model"]
+__all__ = ["TrainedArm", "calls_held_out", "final_model", "held_out_sufficiency"]
 
 _CALLED = {"resistant": "responsive", "responsive": "resistant"}
 """Call → the label that its prediction set does not hold."""
@@ -48,10 +49,12 @@ def final_model(
     config
         The experiment.
     facts
-        Versions and hashes; training cohorts, figures and choices are added.
+        Versions and hashes; training cohorts, figures, choices and, unless it is a demonstration,
+        the verdicts on its data are added.
     """
     names = list(dataset.cohorts)
     arms, figures, calibration, calls, chosen = {}, {}, {}, {}, {}
+    sufficiency = {}
     for arm, found in trained.items():
         standardiser = None
         if arm == "reference":
@@ -66,6 +69,9 @@ def final_model(
         calibration[arm] = _held_out_calibration(found.validation)
         calls[arm] = calls_held_out(found.validation.main.predictions)
         chosen[arm] = part.choice.candidate.key
+        if config.demonstration is None:
+            judged = held_out_sufficiency(found.validation, dataset.samples)
+            sufficiency[arm] = judged.to_json()
     return ResistanceModel(
         setting=config.setting,
         catalogue=dataset.catalogue,
@@ -81,7 +87,36 @@ def final_model(
             "calibration": calibration,
             "held_out_calls": calls,
             "chosen": chosen,
+            "sufficiency": sufficiency,
         },
+    )
+
+
+def held_out_sufficiency(validation: Validation, samples: pd.DataFrame) -> Sufficiency:
+    """Return what the data behind the held-out AUROC of a standardisation can bear.
+
+    Counted are the labelled samples of cohorts with both classes, which the AUROC is the mean of.
+
+    Parameters
+    ----------
+    validation
+        Its main scheme holds out cohorts (``loco``) or patients of a single one (``nested``).
+    samples
+        A row a sample; ``cell_line`` (boolean), where there is such a column, tells cell lines.
+    """
+    predictions = validation.main.predictions
+    scored = predictions[predictions["score"].notna() & predictions["resistant"].notna()]
+    both = scored.groupby("cohort")["resistant"].transform("nunique") == 2
+    judged = scored[both]
+    held_out = judged["cohort"].nunique() if validation.scheme == "loco" else 0
+    lines = samples.reindex(columns=["cell_line"]).loc[judged.index, "cell_line"]
+    return judge_sufficiency(
+        validation.estimates[validation.prefix]["auroc"],
+        standardisation=validation.learner.standardisation,
+        samples=len(judged),
+        resistant=int(judged["resistant"].sum()),
+        cohorts=held_out,
+        cell_lines=len(lines) > 0 and bool(lines.eq(True).all()),
     )
 
 

@@ -54,6 +54,9 @@ class Validation:
     tumour_type, nested
         Leave-one-tumour-type-out (None with one type) and repeated patient-grouped folds (a row a
         sample and repeat); choice, calibration and sets inside each split.
+    per_type
+        Predictions by models of the sample's own tumour type alone
+        (:func:`pipelines.validation.tumour_types.with_tumour_types`); None where there are none.
     peers
         Name → leave-one-cohort-out predictions on the same samples.
     estimates
@@ -61,7 +64,8 @@ class Validation:
     sizes
         Metric prefix → labelled samples with a score, the number behind each figure.
     tables
-        Name → table, of the leave-one-cohort-out predictions (:mod:`pipelines.validation.assess`).
+        Name → table, of the leave-one-cohort-out predictions (:mod:`pipelines.validation.assess`),
+        of tumour types and of on-treatment samples.
     """
 
     plan: ValidationPlan
@@ -74,6 +78,7 @@ class Validation:
     sizes: Mapping[str, int]
     tables: Mapping[str, pd.DataFrame]
     scheme: str = "loco"
+    per_type: OutOfFold | None = None
 
     @property
     def prefix(self) -> str:

@@ -217,6 +217,7 @@ def test_the_network_and_the_gene_sets_hold_the_same(
     assert not net.duplicated(["source", "target"]).any()
 
 
+@pytest.mark.slow  # compiles decoupler's code
 def test_decoupler_reads_the_network_as_it_is_meant(catalogue: Catalogue) -> None:
     # ULM's score is the t value of the sample's values regressed on the weights of all genes
     net = network(catalogue)

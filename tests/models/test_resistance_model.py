@@ -33,10 +33,11 @@ TREES = ResistanceClassifier(
 LINE = SignedLogisticRegression(alpha=0.05, signs=SIGNS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model_and_cohort(
     make_cohort, catalogue, train_small_model
 ) -> tuple[ResistanceModel, ad.AnnData]:
+    """A small model and the cohort it was trained on; nobody changes them."""
     cohort = make_cohort(60)
     facts = {"training_cohorts": ["x"]}
     return train_small_model(cohort, catalogue, setting="ici", facts=facts), cohort

@@ -437,7 +437,7 @@ def test_a_wrong_cohort_names_file_key_and_mend(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=st.text(alphabet="ab:-[]{}#&*!|>'\"%@`~?, \n\tseting0.$\\", max_size=40))
 def test_any_text_is_refused_as_a_configuration_error(
@@ -448,7 +448,7 @@ def test_any_text_is_refused_as_a_configuration_error(
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     key=st.sampled_from(["seed", "cohorts.train", "features", "data.root", "a.b", "model.alias"]),

@@ -34,34 +34,46 @@ OUT_OF_SCOPE = 6
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, ResistanceModel]:
-    return {}
-
-
-@pytest.fixture
 def model(
     make_cohort: MakeCohort,
     catalogue: Catalogue,
-    models: dict[str, ResistanceModel],
     train_small_model: Callable[..., ResistanceModel],
 ) -> ResistanceModel:
     """A small model, trained on noise, made once."""
-    if "ici" not in models:
-        training = make_cohort(60, seed=3, name="train")
-        facts = {"training_cohorts": ["train"], "training_files": {"train": "0123"}}
-        models["ici"] = train_small_model(training, catalogue, setting="ici", facts=facts)
-    return models["ici"]
+    training = make_cohort(60, seed=3, name="train")
+    facts = {"training_cohorts": ["train"], "training_files": {"train": "0123"}}
+    return train_small_model(training, catalogue, setting="ici", facts=facts)
 
 
 @pytest.fixture
 def cohort(make_cohort: MakeCohort) -> IngestedCohort:
-    """Forty-four samples, four without a label, with progression-free survival."""
+    """Forty-four samples, four without a label, of nobody's survival."""
+    adata = make_cohort(44, seed=8, name="<new>")
+    adata.obs.loc[adata.obs_names[-4:], "resistant"] = np.nan
+    return ingested(adata)
+
+
+@pytest.fixture(scope="module")
+def followed(make_cohort: MakeCohort) -> IngestedCohort:
+    """The same samples with progression-free survival; nobody changes them."""
     adata = make_cohort(44, seed=8, name="<new>")
     rng = np.random.default_rng(0)
     adata.obs.loc[adata.obs_names[-4:], "resistant"] = np.nan
     adata.obs["pfs_time"] = rng.exponential(10.0, 44).round(1)
     adata.obs["pfs_event"] = (rng.random(44) < 0.7).astype(float)
     return ingested(adata)
+
+
+@pytest.fixture(scope="module")
+def evaluation(model: ResistanceModel, followed: IngestedCohort) -> Evaluation:
+    """The evaluation of the cohort with survival, made once."""
+    return evaluated(model, followed)
+
+
+@pytest.fixture(scope="module")
+def recalibrated(model: ResistanceModel, followed: IngestedCohort) -> Evaluation:
+    """The same, and the model recalibrated on the cohort."""
+    return evaluated(model, followed, recalibrating=True)
 
 
 def ingested(adata: ad.AnnData) -> IngestedCohort:
@@ -99,10 +111,8 @@ def figure(evaluation: Evaluation, what: str, group: str = "all") -> "pd.Series[
 # --- figures
 
 
-def test_figures_are_those_of_independent_references(
-    model: ResistanceModel, cohort: IngestedCohort
-) -> None:
-    found = evaluated(model, cohort)
+def test_figures_are_those_of_independent_references(evaluation: Evaluation) -> None:
+    found = evaluation
     for group, rows in (
         ("all", found.samples),
         ("in_scope", found.samples[found.samples["call"] != "out_of_scope"]),
@@ -134,9 +144,9 @@ def test_figures_are_those_of_independent_references(
 
 
 def test_calls_are_shares_of_all_samples_and_none_in_scope_is_out_of_it(
-    model: ResistanceModel, cohort: IngestedCohort
+    evaluation: Evaluation,
 ) -> None:
-    found = evaluated(model, cohort)
+    found = evaluation
     assert figure(found, "share_called.out_of_scope")["value"] == pytest.approx(6 / 44)
     assert figure(found, "share_called.out_of_scope")["n"] == 44
     assert figure(found, "share_called.out_of_scope", "in_scope")["value"] == 0
@@ -144,10 +154,8 @@ def test_calls_are_shares_of_all_samples_and_none_in_scope_is_out_of_it(
     assert found.groups == ["all", "in_scope"]
 
 
-def test_predictive_values_stand_at_the_base_rate_and_by_the_sets(
-    model: ResistanceModel, cohort: IngestedCohort
-) -> None:
-    found = evaluated(model, cohort)
+def test_predictive_values_stand_at_the_base_rate_and_by_the_sets(evaluation: Evaluation) -> None:
+    found = evaluation
     rows = found.samples.dropna(subset=["resistant"])
     y = rows["resistant"] == 1
     sets = rows["prediction_set"]
@@ -168,10 +176,8 @@ def test_predictive_values_stand_at_the_base_rate_and_by_the_sets(
     assert at["set_resistant"].isna().all()
 
 
-def test_survival_goes_by_the_score_of_patients(
-    model: ResistanceModel, cohort: IngestedCohort
-) -> None:
-    found = evaluated(model, cohort)
+def test_survival_goes_by_the_score_of_patients(evaluation: Evaluation) -> None:
+    found = evaluation
     patients = found.samples.groupby("patient_id").agg(
         {"pfs_time": "first", "pfs_event": "first", "log_odds": "mean"}
     )
@@ -315,9 +321,12 @@ def test_the_recalibrated_calls_are_made_at_the_cohort_s_own_cross_fitted_base_r
 
 @pytest.mark.slow
 def test_page_and_caption_say_whose_base_rate_it_is(
-    model: ResistanceModel, cohort: IngestedCohort, capsys: pytest.CaptureFixture[str]
+    model: ResistanceModel,
+    cohort: IngestedCohort,
+    recalibrated: Evaluation,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = evaluated(model, cohort, recalibrating=True)
+    found = recalibrated
     assert found.recalibration is not None
     page = render_evaluation(found, LoadedModel(model, "models:/made/1", "1"), registered="made")
     mean = found.recalibration.cross_fitted["prior"].mean()
@@ -342,9 +351,9 @@ def test_page_and_caption_say_whose_base_rate_it_is(
 
 
 def test_a_recalibrated_model_keeps_ranking_and_sets_is_saved_and_warns_where_it_learned(
-    model: ResistanceModel, cohort: IngestedCohort, tmp_path: Path
+    model: ResistanceModel, cohort: IngestedCohort, recalibrated: Evaluation, tmp_path: Path
 ) -> None:
-    done = evaluated(model, cohort, recalibrating=True).recalibration
+    done = recalibrated.recalibration
     assert done is not None
     done.model.save(tmp_path / "model")
     loaded = ResistanceModel.load(tmp_path / "model")
@@ -364,9 +373,9 @@ def test_a_recalibrated_model_keeps_ranking_and_sets_is_saved_and_warns_where_it
 
 
 def test_the_page_is_one_file_and_escapes_what_the_cohort_is_called(
-    model: ResistanceModel, cohort: IngestedCohort, tmp_path: Path
+    model: ResistanceModel, recalibrated: Evaluation
 ) -> None:
-    found = evaluated(model, cohort, recalibrating=True)
+    found = recalibrated
     page = render_evaluation(found, LoadedModel(model, "models:/made/1", "1"), registered="made")
     assert "<h1>&lt;new&gt;</h1>" in page
     assert "<new>" not in page
@@ -378,10 +387,9 @@ def test_the_page_is_one_file_and_escapes_what_the_cohort_is_called(
 
 
 def test_every_table_is_written_and_the_predictions_as_score_writes_them(
-    model: ResistanceModel, cohort: IngestedCohort, tmp_path: Path
+    evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    found = evaluated(model, cohort)
-    found.write(tmp_path / "out")
+    evaluation.write(tmp_path / "out")
     figures = pd.read_csv(tmp_path / "out" / "evaluation.csv")
     assert list(figures) == ["what", "group", "value", "low", "high", "n"]
     assert not figures.duplicated(["what", "group"]).any()
@@ -432,6 +440,7 @@ def test_a_recalibrated_version_scores_with_its_own_intercept(
     version = client.get_model_version("demo-recalibrated", "1")
     assert version.aliases == []
     assert version.tags["recalibrated_on"] == "demo_new"
+    assert version.tags["sufficiency"] == "usable for ranking"
     assert version.tags["recalibrated_from"] == f"models:/oncoresist-demo/{trained}"
     logged = client.get_run(version.run_id)
     assert logged.info.run_name == "recalibrated: demo_new"

@@ -25,7 +25,7 @@ from pipelines.tracking import Store, open_store
 from pipelines.train import train
 from pipelines.validation import peers
 from pipelines.validation.selection import make_builder
-from tests.conftest import leave_out_figures, without_times
+from tests.fixtures import leave_out_figures, leave_out_fresh_process, without_times
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -59,6 +59,7 @@ def quick_train(*overrides: str, store: str) -> TrainingResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         leave_out_figures(patch)
+        leave_out_fresh_process(patch)
         patch.setattr(peers, "_CLINICAL", Candidate("clinical", "boosted", settings=few))
         return train(config, config_file=ICI)
 

@@ -131,6 +131,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+@pytest.mark.slow
 def test_the_report_is_built_again_from_its_tables_byte_for_byte(
     folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -327,6 +328,7 @@ FILL = """(page) => { document.querySelector("iframe").src =
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.parametrize("framed", [False, True], ids=["file", "sandboxed frame"])
 def test_a_reader_sorts_searches_filters_and_opens_a_patient(
     browser, folder_of: Callable[[str], Path], framed: bool
@@ -370,6 +372,7 @@ def test_a_reader_sorts_searches_filters_and_opens_a_patient(
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_a_sample_prints_on_one_sheet_of_paper(browser, folder_of: Callable[[str], Path]) -> None:
     page = browser.new_page()
     for file in patients(folder_of("plain"))[:3]:

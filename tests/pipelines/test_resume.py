@@ -16,7 +16,12 @@ import pytest
 
 from pipelines.config import load_experiment
 from pipelines.train import train
-from tests.conftest import Simulated, leave_out_figures, without_times
+from tests.fixtures import (
+    Simulated,
+    leave_out_figures,
+    leave_out_fresh_process,
+    without_times,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +106,7 @@ def test_a_killed_training_keeps_its_trials_and_ends_as_an_undisturbed_one(
     client = mlflow.MlflowClient(uri, registry_uri=uri)
     assert client.search_registered_models() == []
     leave_out_figures(monkeypatch)
+    leave_out_fresh_process(monkeypatch)
     config_file = project / "conf" / "experiments" / "test.yaml"
     monkeypatch.chdir(project)
     results = []

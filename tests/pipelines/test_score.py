@@ -16,6 +16,7 @@ from features.errors import CohortError
 from features.gene_scores import gene_z_scores
 from models.calibration import PlattCalibrator
 from models.resistance_model import ResistanceModel
+from models.sufficiency import Sufficiency
 from pipelines.ingest import IngestedCohort
 from pipelines.report import render_report
 from pipelines.reports.build import build_report
@@ -118,6 +119,10 @@ def model_of(
         "training_files": {"train": "0123"},
         "held_out": {
             arm: {"model": HELD_OUT, "class prior": HELD_OUT} for arm in ("cohort", "reference")
+        },
+        "sufficiency": {
+            arm: Sufficiency("exploratory", ("made up",), arm).to_json()
+            for arm in ("cohort", "reference")
         },
     }
 

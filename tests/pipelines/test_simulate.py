@@ -19,7 +19,7 @@ from pipelines.config import load_cohort
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.ingest import IngestedCohort, ingest_cohort
 from pipelines.simulate import Finding, SimulatedTruth, judge_demo, simulate_cohorts
-from tests.conftest import Simulated
+from tests.fixtures import Simulated
 
 SEED = 7
 SIGNS = default_catalogue().signs("ici")

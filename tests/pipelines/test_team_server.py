@@ -21,7 +21,7 @@ from pipelines.registry.gate_scores import EXPECTED_TABLE, expected_scores
 from pipelines.runs.metrics import training_metrics
 from pipelines.tracking import load_model
 from pipelines.training.trained import TrainedExperiment
-from tests.conftest import Simulated, require, without_times
+from tests.fixtures import Simulated, require, without_times
 from tests.pipelines.team_server import (
     TeamServer,
     documented,
@@ -60,6 +60,8 @@ from pipelines.runs import children as run_children
 from pipelines.runs import log as run_log
 nothing = lambda *arguments, **options: None
 run_log.log_figures = run_children.log_attributions = run_log.log_held_out_reports = nothing
+from pipelines.registry import gate
+gate.fresh_process_checks = lambda *arguments, **options: ()
 from pipelines.cli import main
 main()
 """
@@ -137,7 +139,7 @@ def admit_people(server: TeamServer) -> None:
 
 
 def train_together(project: Path, server: TeamServer) -> None:
-    """Start four trainings at once, as two people, from one project folder; one with figures."""
+    """Start four trainings at once, as two people, from one project folder; one of them whole."""
     whole = [str(Path(sys.executable).with_name("oncoresist"))]
     quick = [sys.executable, "-c", WITHOUT_FIGURES]
     started = [

@@ -19,7 +19,7 @@ from pipelines.runs.log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train
-from tests.conftest import Simulated, leave_out_figures
+from tests.fixtures import Simulated, leave_out_figures, leave_out_fresh_process
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,10 @@ def cohorts(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let trainings go to a store in the folder, without figures."""
+    """Let trainings go to a store in the folder, without figures and the gate's process."""
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     leave_out_figures(patch)
+    leave_out_fresh_process(patch)
 
 
 def small_experiment(

@@ -54,10 +54,10 @@ def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     mlflow.set_registry_uri(None)
 
 
-@pytest.fixture
-def project(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project with two good cohorts, an experiment, and a store of its own."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def good_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with two good cohorts and an experiment, to copy."""
+    folder = tmp_path_factory.mktemp("good") / "project"
     (folder / "conf" / "cohorts").mkdir(parents=True)
     (folder / "conf" / "experiments").mkdir()
     defaults = (CONF / "defaults.yaml").read_text().replace("../shared/cohorts", "data")
@@ -65,6 +65,15 @@ def project(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (folder / "conf" / "experiments" / "test.yaml").write_text(EXPERIMENT)
     for seed, name in enumerate(("alpha", "beta")):
         _write_cohort(folder, name, seed=seed)
+    return folder
+
+
+@pytest.fixture
+def project(
+    good_project: Path, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a good project of the test's own, and a store."""
+    folder = Path(shutil.copytree(good_project, tmp_path / "project"))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
     return folder
@@ -468,14 +477,14 @@ def _run(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow  # imports everything, twice
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (TRAIN, r"cohort 'alpha' .*: all 16 labelled samples are resistant: both classes are"),
-        pytest.param(
+        (
             ("score", "--expression", "data/alpha.csv"),
             r"no model 'models:/oncoresist-ici@champion'",
-            marks=pytest.mark.slow,
         ),
     ],
 )

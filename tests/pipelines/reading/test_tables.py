@@ -357,7 +357,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, catalogue: Catalo
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(at=st.integers(0, len(PLAIN)), junk=st.text(alphabet='a1.,;\t\n\r" #\0é-', max_size=6))
 def test_a_table_with_anything_put_into_it_is_read_or_refused(

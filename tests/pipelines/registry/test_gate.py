@@ -26,7 +26,7 @@ from pipelines.runs import log as run_log
 from pipelines.runs.log import TrainingResult
 from pipelines.settings.gate import GateConfig
 from pipelines.tracking import Store, estimate_metrics, load_model, open_store
-from tests.conftest import Simulated
+from tests.fixtures import Simulated
 from tests.pipelines.test_train import DEMO, small_experiment
 
 pytestmark = pytest.mark.slow

@@ -406,13 +406,18 @@ def test_the_list_holds_every_version_and_leaves_models_of_others_out(store, gat
     gate["2"] = (BAD, GOOD)
     decide("2")
     client = mlflow.MlflowClient()
+    client.set_model_version_tag("m", "2", "sufficiency", "exploratory")
     client.create_registered_model("theirs")
     client.create_model_version("theirs", tmp_path.as_uri())
     lines = CliRunner().invoke(app, ["models", "list"]).output.splitlines()
     rows = [line.split("\t") for line in lines]
     assert [row[:3] for row in rows[1:]] == [["m", "2", "challenger"], ["m", "1", "champion"]]
     assert [row[-1] for row in rows[1:]] == ["failed (1 of 2 failed)", "passed"]
+    assert [row[-2] for row in rows[1:]] == ["exploratory", "–"]
     assert rows[1][5] == "0.700"
+    shown = {n: CliRunner().invoke(app, ["models", "show", f"m/{n}"]).output for n in (1, 2)}
+    assert "sufficiency:  exploratory" in shown[2]
+    assert "sufficiency:  no data sufficiency verdict is stored" in shown[1]
 
 
 def test_a_store_that_refuses_is_one_message(store, gate, monkeypatch):

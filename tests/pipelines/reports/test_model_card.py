@@ -57,7 +57,7 @@ def test_the_card_has_what_tripod_ai_asks_for_and_figures_of_the_run(record: Run
     card = model_card(record)
     sections = [line[3:] for line in card.splitlines() if line.startswith("## ")]
     assert sections == [
-        *("Intended use", "Data", "Outcome", "Predictors", "Model"),
+        *("Intended use", "How much the data can bear", "Data", "Outcome", "Predictors", "Model"),
         *("Performance on cohorts held out", "Calibration", "Abstention"),
         *("Subgroups and fairness", "Distribution shift"),
         *("What drives the predictions, and how sure that is", "Limits"),

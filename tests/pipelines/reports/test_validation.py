@@ -86,6 +86,35 @@ def test_the_page_says_figures_of_the_run_and_nothing_unfilled(record: RunRecord
         assert unfilled not in text
 
 
+def test_the_page_tells_every_tumour_type_and_what_pairs_there_are(record: RunRecord) -> None:
+    text = validation_page(record)
+    for suffix in ("", "_reference"):
+        types = record.table(f"tumour_types{suffix}")
+        assert types["training"].value_counts().nunique() == 1
+        for row in types.to_dict("records"):
+            words = [row[name].replace("_", " ") for name in ("training", "scheme")]
+            assert f"| {row['tumour_type']} | {words[0]} | {words[1]} | {row['n']} |" in text
+        assert f"tumour_types{suffix}" in record.figures
+    pairs = record.table("on_treatment_pairs").set_index("cohort")
+    assert list(pairs.index) == ["demo_log2_tpm"]
+    assert "cannot decide on it" in text
+    found = record.table("on_treatment").set_index("predictor")
+    assert (found["n"].drop("pre_all_patients") == pairs["labelled"].iloc[0]).all()
+    assert "| change, on minus before |" in text
+    assert "on_treatment" in record.figures
+
+
+def test_a_page_of_a_run_without_these_tables_says_so(record: RunRecord, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(record.folder, folder)
+    for file in folder.glob("tables/*.parquet"):
+        if file.stem.startswith(("tumour_types", "on_treatment")):
+            file.unlink()
+    text = validation_page(replace(record, folder=folder))
+    assert "The run holds no table of tumour types" in text
+    assert "No cohort of this run has patients with a sample from before" in text
+
+
 def test_only_cohorts_that_were_trained_on_are_counted(record: RunRecord, tmp_path: Path) -> None:
     # Fixed: a cohort to be scored and excluded was subtracted from those trained on.
     folder = tmp_path / "run"

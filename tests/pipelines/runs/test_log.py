@@ -54,7 +54,11 @@ def test_the_description_begins_with_the_verdict_and_links_to_what_is_there(
 ) -> None:
     note = run.data.tags[NOTE]
     assert note.startswith("**Research use only.** Cohorts held out, cohort-relative: the model's")
-    assert note.splitlines()[2].startswith("**Gate:** gate ")
+    assert note.splitlines()[2].startswith(
+        "**How much the data can bear: usable for ranking** (cohort-relative, which counts): the "
+        "AUROC on 3 cohorts held out is "
+    )
+    assert note.splitlines()[4].startswith("**Gate:** gate ")
     assert "not asked yet" not in note
     base = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/"
     linked = [link.removeprefix(base) for link in re.findall(r"\]\((#/exp[^)]+)\)", note)]
@@ -75,6 +79,7 @@ def test_tags_are_few_documented_and_find_the_run(
     tags = run.data.tags
     assert tags["cohorts"] == "demo_counts, demo_log2_tpm, demo_tpm"
     assert tags["gate"] in {"passed", "provisional", "refused"}
+    assert tags["sufficiency"] == "usable for ranking"
     assert {tags["beats_prior"], tags["beats_gep_18"]} == {"yes"}
     assert run.data.metrics["loco.brier_skill_low"] > 0
     assert run.data.metrics["loco.difference.gep_18_low"] > 0
@@ -188,9 +193,12 @@ def test_model_and_version_describe_themselves(
     assert version.description.startswith("**Research use only.**")
     assert "model_card.md" in version.description
     assert version.tags["setting"] == "ici"
+    assert version.tags["sufficiency"] == "usable for ranking"
+    assert "**How much the data can bear: usable for ranking**" in version.description
     assert version.run_id == demo_run.training.run_id
     registered = client.get_registered_model("oncoresist-demo")
     assert "models:/oncoresist-demo@champion" in registered.description
+    assert "its tag `sufficiency` says what its data can bear" in registered.description
 
 
 def test_a_run_tells_what_it_took_and_results_do_not(run: Run, demo_run: DemoResult) -> None:

@@ -23,6 +23,7 @@ from pipelines.single_cohort import run
 from pipelines.tracking import Store, open_store
 from pipelines.train import train
 from tests.cells import leave_out_umap
+from tests.fixtures import leave_out_fresh_process
 
 pytestmark = pytest.mark.real_data
 
@@ -222,6 +223,7 @@ def trained(real: ReadReal, empty_store: Path, tmp_path_factory: pytest.TempPath
         patch.setenv("MLFLOW_TRACKING_URI", store)
         leave_out_umap(patch, clusters=False)
         patch.setattr("pipelines.train.read_cohort", lambda config, **told: real(config.name))
+        leave_out_fresh_process(patch)
         for name in ("_log_figures", "_log_cells", "_log_report"):
             patch.setattr(run, name, lambda *told: None)
         return Trained(store, train(config, config_file=MELANOMA))

@@ -30,6 +30,7 @@ from pipelines.single_cohort.train import prepare_single
 from pipelines.tracking import LoadedModel, Store, load_model, open_store
 from pipelines.train import train
 from tests.cells import leave_out_umap, make_cells
+from tests.fixtures import leave_out_fresh_process
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,7 @@ def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let trainings go to a store in the folder, and draw nothing."""
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     leave_out_umap(patch)
+    leave_out_fresh_process(patch)
     for name in ("_log_figures", "_log_cells", "_log_report"):
         patch.setattr(run, name, lambda *told: None)
 
@@ -198,6 +200,24 @@ def test_the_card_and_the_note_say_what_was_held_out(trained: Trained) -> None:
     note = mlflow.get_run(trained.result.run_id).data.tags["mlflow.note.content"]
     assert "its patients are held out in 2 × 3 folds" in note
     assert "Research use only" in note
+
+
+def test_one_cohort_is_at_most_exploratory_and_card_note_and_version_say_so(
+    trained: Trained,
+) -> None:
+    found = trained.result.sufficiency
+    assert [one.standardisation for one in found] == ["cohort", "reference"]
+    assert found[0].verdict != "usable for ranking"
+    assert found[0].reasons[0].startswith("the AUROC on patients held out is ")
+    card = trained.text("model_card.md")
+    assert "## How much the data can bear" in card
+    assert all(f"| {one.verdict} | {one.why} |" in card for one in found)
+    line = f"**How much the data can bear: {found[0].verdict}** (cohort-relative, which counts)"
+    tags = mlflow.get_run(trained.result.run_id).data.tags
+    assert line in tags["mlflow.note.content"]
+    version = mlflow.MlflowClient().get_model_version("small_cells", trained.result.model_version)
+    assert line in version.description
+    assert version.tags["sufficiency"] == tags["sufficiency"] == found[0].verdict
 
 
 def test_a_bulk_model_that_the_store_has_not_is_left_out_with_a_note(trained: Trained) -> None:
@@ -405,6 +425,8 @@ def test_a_demonstration_registers_nothing_and_says_so(
     assert mlflow.MlflowClient().search_registered_models() == []
     data = mlflow.get_run(result.run_id).data
     assert data.tags["demonstration"] == words
+    assert "sufficiency" not in data.tags
+    assert result.sufficiency == ()
     assert words in data.tags["mlflow.note.content"]
     assert words in mlflow.artifacts.load_text(f"runs:/{result.run_id}/model_card.md")
     assert "nested.auroc" in data.metrics

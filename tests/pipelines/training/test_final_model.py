@@ -1,10 +1,15 @@
-"""What a final model knows of itself: how often calls were right in cohorts held out."""
+"""What a final model knows of itself: how often calls were right, what its data can bear."""
+
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.training.final_model import calls_held_out
+from models.metrics import Estimate
+from pipelines.training.final_model import calls_held_out, held_out_sufficiency
+from pipelines.validation.validate import Validation
 
 PREDICTIONS = pd.DataFrame(
     {
@@ -37,3 +42,50 @@ def test_none_called_has_no_share_and_no_sets_no_figure() -> None:
     nobody = {"n": 0, "share": None, "low": None, "high": None}
     assert calls_held_out(PREDICTIONS.iloc[4:]) == {"resistant": nobody, "responsive": nobody}
     assert calls_held_out(PREDICTIONS[["resistant"]]) == {}
+
+
+# --- what its data can bear
+
+
+def validation(scheme: str = "loco", *, cohorts: dict[str, int]) -> Validation:
+    """Return a validation of 40 samples a cohort, so many of them resistant, with an AUROC."""
+    parts = [
+        pd.DataFrame({"cohort": name, "resistant": np.arange(40) < n, "score": 0.5})
+        for name, n in cohorts.items()
+    ]
+    predictions = pd.concat(parts, ignore_index=True).astype({"resistant": float})
+    unscored = pd.DataFrame({"cohort": ["none"] * 2, "resistant": [1.0, 0.0], "score": np.nan})
+    unlabelled = pd.DataFrame({"cohort": ["a"], "resistant": [np.nan], "score": [0.5]})
+    predictions = pd.concat([predictions, unscored, unlabelled], ignore_index=True)
+    found: Any = SimpleNamespace(
+        main=SimpleNamespace(predictions=predictions),
+        scheme=scheme,
+        prefix=scheme,
+        estimates={scheme: {"auroc": Estimate(0.6, 0.55, 0.65, 0.02)}},
+        learner=SimpleNamespace(standardisation="cohort"),
+    )
+    return cast(Validation, found)
+
+
+def test_the_verdict_counts_the_samples_that_the_auroc_is_of() -> None:
+    found = validation(cohorts={"a": 10, "b": 20, "all responsive": 0, "c": 30})
+    samples = found.main.predictions[["cohort"]]
+    judged = held_out_sufficiency(found, samples)
+    assert judged.verdict == "usable for ranking"
+    assert "on 3 cohorts held out is 0.600" in judged.why
+    assert "of 120 labelled samples, 60 resistant" in judged.why
+    within = held_out_sufficiency(validation("nested", cohorts={"a": 20}), samples)
+    assert within.verdict == "exploratory"
+    assert "the AUROC on patients held out" in within.why
+
+
+def test_cell_lines_are_told_by_their_column_and_one_tumour_cohort_is_enough() -> None:
+    found = validation(cohorts={"a": 20, "b": 20, "c": 20})
+    samples = found.main.predictions[["cohort"]]
+    lines = samples.assign(cell_line=True)
+    assert "cell lines alone" in held_out_sufficiency(found, lines).why
+    assert held_out_sufficiency(found, lines).verdict == "exploratory"
+    mixed = lines.assign(cell_line=(samples["cohort"] != "b").to_numpy())
+    unknown = lines.assign(cell_line=np.where(samples["cohort"] == "b", None, True))
+    for some in (mixed, unknown, lines.assign(cell_line=False)):
+        assert "cell lines" not in held_out_sufficiency(found, some).why

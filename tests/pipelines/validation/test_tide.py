@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import CohortError, ConfigError
 from pipelines.validation.tide import tide_available, tide_cancer, tide_scores, tide_table
-from tests.conftest import require
+from tests.fixtures import require
 
 
 @pytest.fixture(scope="module")
