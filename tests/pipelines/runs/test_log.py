@@ -206,3 +206,16 @@ def test_a_run_tells_what_it_took_and_results_do_not(run: Run, demo_run: DemoRes
     assert all(run.data.metrics[f"minutes.{part}"] >= 0 for part in took)
     assert 0.05 < run.data.metrics["memory.peak_gib"] < 64
     assert "memory.peak_gib" not in demo_run.training.metrics
+
+
+def test_the_run_holds_the_signs_of_the_reviews_against_its_cohorts(
+    run: Run, tmp_path: Path
+) -> None:
+    path = mlflow.artifacts.download_artifacts(
+        run_id=run.info.run_id, artifact_path="tables/claims.parquet", dst_path=str(tmp_path)
+    )
+    table = pd.read_parquet(path)
+    assert set(table["evidence"]) == {"3 cohorts pooled"}
+    assert {"sign", "n", "effect", "low", "high", "verdict", "sources"} <= set(table)
+    figures = mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures/claims")
+    assert [one.path for one in figures] == ["figures/claims/ici.png"]
