@@ -9,7 +9,8 @@ from features.catalogue import Catalogue
 from features.catalogue_entries import SETTINGS
 from pipelines.claims import run
 from pipelines.claims.page import SettingClaims
-from tests.conftest import PROJECT
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
