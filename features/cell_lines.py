@@ -20,6 +20,7 @@ SAME_DONOR: Mapping[str, str] = {
     "U251MG": "U251",
     "M14": "MDAMB435",
     "MDAN": "MDAMB435",
+    "JRT3T35": "JURKAT",
     "MDAMB435S": "MDAMB435",
 }
 """Lines whose DNA is another's: name → the identity they share. They may respond differently and

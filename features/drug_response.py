@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.catalogue_check import normalised_name
 from features.errors import CohortError, examples
 
 __all__ = [
@@ -44,6 +43,11 @@ _MEASURES: tuple[tuple[str, Direction], ...] = (
     (r"\bAUC\b|area under the (?:dose|curve)|viability", "higher_resistant"),
 )
 """What a measure is called → which way it goes, the first that matches."""
+
+_TURNED = re.compile(
+    r"^\s*[-−–]|\bneg|\bminus\b|invers|recipro|1\s*[-−/]|inhibit|sensitiv|respon|reduc|kill", re.I
+)
+"""Words beside a measure that may turn it round: then its direction has to be stated."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ def measure_direction(measure: str, *, stated: Mapping[str, Direction], where: s
     >>> measure_direction("ln IC50", stated={}, where="GDSC")
     'higher_resistant'
     """
-    for text, direction in stated.items():
+    for text in sorted(stated, key=len, reverse=True):
         if text.casefold() in measure.casefold():
-            return direction
+            return stated[text]
     said = _STATED.search(measure)
     if said is not None:
         up, less = said[1].casefold() == "high", (said[2] or "").casefold() == "less"
@@ -99,6 +103,8 @@ def measure_direction(measure: str, *, stated: Mapping[str, Direction], where: s
         return "lower_resistant" if up == sensitive else "higher_resistant"
     for pattern, direction in _MEASURES:
         if re.search(pattern, measure, re.IGNORECASE):
+            if direction == "higher_resistant" and _TURNED.search(measure):
+                break
             return direction
     raise CohortError(
         f"{where}: it cannot be told whether more of the measure '{measure}' means sensitive or "
@@ -150,12 +156,12 @@ def mean_resistance(standardised: pd.DataFrame, *, least_share: float) -> "pd.Se
     Parameters
     ----------
     standardised
-        As :func:`standardise_experiments` returns it, of the drugs of one class.
+        As :func:`standardise_experiments` returns it, of the drugs of one class, each under one
+        name.
     least_share
         Of the drugs.
     """
-    named = standardised.assign(drug=standardised["drug"].map(normalised_name))
-    by_drug = named.pivot_table(index="sample", columns="drug", values="z")
+    by_drug = standardised.pivot_table(index="sample", columns="drug", values="z")
     enough = by_drug.notna().mean(axis=1) >= least_share
     found = by_drug[enough].mean(axis=1)
     spread = float(found.std(ddof=1))

@@ -114,6 +114,23 @@ class DrugTable:
         left = f"; not in the drug table: {', '.join(strangers)}" if strangers else ""
         return Therapy(written, aimed[0], f"'{written}' is taken as {aimed[0].name}{left}")
 
+    def name_of(self, text: str) -> str:
+        """Return one name for a drug in all its spellings: its id in the table, else its own name.
+
+        A salt (``-sulfate``), a substituent's position (after a comma) and a remark (after
+        ``---``) are not part of it. Irinotecan and SN-38 stay two drugs.
+
+        Examples
+        --------
+        >>> from features.catalogue import default_catalogue
+        >>> table = DrugTable(default_catalogue())
+        >>> [table.name_of(text) for text in ("Paclitaxel---Taxol", "Vinblastine-sulfate", "XK-469")]
+        ['paclitaxel', 'vinblastine', 'xk469']
+        """
+        stem = text.split(",")[0].split("---")[0].removesuffix("-sulfate")
+        drug = self.find(text).drug or self.find(stem).drug
+        return normalised_name(stem) if drug is None else drug.id
+
     def find_all(self, texts: Iterable[object]) -> dict[object, Therapy]:
         """Return what each distinct text means."""
         return {text: self.find(text) for text in dict.fromkeys(texts)}

@@ -91,16 +91,24 @@ def evaluate_responses(
 
 def _within_tissues(usable: pd.DataFrame, weights: Array) -> Array:
     """Return the correlation of what is left once each tissue's mean is taken out."""
-    by = usable.groupby("tissue")
-    sizes = by["line"].transform("size")
+    sizes = usable.groupby("tissue")["line"].transform("size")
     large = ((sizes >= FEWEST_OF_TISSUE) & (usable["tissue"] != NO_TISSUE)).to_numpy()
     if large.sum() < _FEWEST:
         return np.full(len(weights), np.nan)
-    centred = {
-        name: (usable[name] - by[name].transform("mean")).round(_ROUNDING).to_numpy(float)[large]
-        for name in ("resistance", "predicted")
-    }
-    return weighted_spearman(centred["resistance"], centred["predicted"], weights[:, large])
+    part, drawn = usable[large], weights[:, large]
+    tissues = pd.get_dummies(part["tissue"]).to_numpy(dtype=float)
+    totals = drawn @ tissues
+    values = {name: part[name].to_numpy(dtype=float) for name in ("resistance", "predicted")}
+    means = {name: ratio((drawn * own) @ tissues, totals) for name, own in values.items()}
+    rows = []
+    for place, row in enumerate(drawn):
+        # Each resample has tissue means of its own.
+        left = [
+            (own - np.nan_to_num(means[name][place]) @ tissues.T).round(_ROUNDING)
+            for name, own in values.items()
+        ]
+        rows.append(weighted_spearman(left[0], left[1], row[None, :])[0])
+    return np.array(rows)
 
 
 def _auroc(usable: pd.DataFrame, weights: Array) -> Array:

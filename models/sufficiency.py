@@ -46,8 +46,8 @@ _CELL_LINES_ALONE = "validated on cell lines alone: no patient was ever held out
 RULES: Mapping[DataVerdict, str] = {
     "usable for ranking": (
         f"the 95% interval of the held-out AUROC lies above {_CHANCE} and is at most "
-        f"{_RANKING_WIDTH} wide, over at least {_RANKING_SAMPLES} labelled samples of at least "
-        f"{_RANKING_COHORTS} cohorts held out, not of cell lines alone"
+        f"{_RANKING_WIDTH} wide, over at least {_RANKING_SAMPLES} patients with a label of at "
+        f"least {_RANKING_COHORTS} cohorts held out, not of cell lines alone"
     ),
     "exploratory": (
         f"the interval lies above {_CHANCE}, but something else of that is lacking: there may be "
@@ -55,7 +55,7 @@ RULES: Mapping[DataVerdict, str] = {
     ),
     "not enough data": (
         f"the interval reaches {_CHANCE} or lies below it, or there are fewer than "
-        f"{_LEAST_SAMPLES} labelled samples or fewer than {_LEAST_OF_CLASS} of a class"
+        f"{_LEAST_SAMPLES} patients with a label or fewer than {_LEAST_OF_CLASS} of a class"
     ),
 }
 """Verdict → what it takes."""
@@ -114,6 +114,7 @@ def judge_sufficiency(
     samples: int,
     resistant: int,
     cohorts: int,
+    responsive: int | None = None,
     cell_lines: bool = False,
 ) -> Sufficiency:
     """Return what the data behind a held-out AUROC can bear, by :data:`RULES`.
@@ -128,8 +129,10 @@ def judge_sufficiency(
         On samples held out, with its 95% interval over patients.
     standardisation
         Of the features.
-    samples, resistant
-        Labelled samples behind the figure, and how many of them are resistant.
+    samples, resistant, responsive
+        Patients (or cell lines) with a label behind the figure, and how many of them are
+        resistant and responsive; null: those that are not resistant. Several samples of one that
+        respond differently count for each.
     cohorts
         Cohorts that were held out whole; 0 where patients of a single cohort were held out.
     cell_lines
@@ -147,9 +150,15 @@ def judge_sufficiency(
     >>> found.verdict, found.reasons[1]
     ('exploratory', '1 cohort was held out, at least 2 are needed to rank new ones')
     """
-    figure = _figure(auroc, samples=samples, resistant=resistant, cohorts=cohorts)
+    figure = _figure(
+        auroc, samples=samples, resistant=resistant, cohorts=cohorts, cell_lines=cell_lines
+    )
+    counts = {
+        "resistant": resistant,
+        "responsive": samples - resistant if responsive is None else responsive,
+    }
     alone = (_CELL_LINES_ALONE,) if cell_lines else ()
-    fatal = (*_too_few(samples, resistant), *_not_shown(auroc))
+    fatal = (*_too_few(samples, counts), *_not_shown(auroc))
     lacking = (*_short_of_ranking(auroc, samples=samples, cohorts=cohorts), *alone)
     if fatal:
         return Sufficiency("not enough data", (figure, *fatal, *alone), standardisation)
@@ -176,23 +185,25 @@ def _width(auroc: Estimate) -> float:
     return round(auroc.high - auroc.low, _DIGITS)
 
 
-def _figure(auroc: Estimate, *, samples: int, resistant: int, cohorts: int) -> str:
-    of = f"{cohorts} cohort{'s' * (cohorts != 1)} held out" if cohorts else "patients held out"
+def _figure(
+    auroc: Estimate, *, samples: int, resistant: int, cohorts: int, cell_lines: bool
+) -> str:
+    who = "cell lines" if cell_lines else "patients"
+    of = f"{cohorts} cohort{'s' * (cohorts != 1)} held out" if cohorts else f"{who} held out"
     known = np.isfinite([auroc.low, auroc.high]).all()
     interval = f" (95% interval {auroc.low:.3f} to {auroc.high:.3f})" if known else ""
     return (
-        f"the AUROC on {of} is {auroc.value:.3f}{interval}, of {samples} labelled samples, "
+        f"the AUROC on {of} is {auroc.value:.3f}{interval}, of {samples} {who} with a label, "
         f"{resistant} resistant"
     )
 
 
-def _too_few(samples: int, resistant: int) -> Iterator[str]:
+def _too_few(samples: int, counts: Mapping[str, int]) -> Iterator[str]:
     if samples < _LEAST_SAMPLES:
-        yield f"{samples} labelled samples are fewer than {_LEAST_SAMPLES}"
-    counts = {"resistant": resistant, "responsive": samples - resistant}
+        yield f"{samples} with a label are fewer than {_LEAST_SAMPLES}"
     for name, count in counts.items():
         if count < _LEAST_OF_CLASS:
-            yield f"{count} {name} samples are fewer than {_LEAST_OF_CLASS}"
+            yield f"{count} {name} ones are fewer than {_LEAST_OF_CLASS}"
 
 
 def _not_shown(auroc: Estimate) -> Iterator[str]:
@@ -214,7 +225,7 @@ def _short_of_ranking(auroc: Estimate, *, samples: int, cohorts: int) -> Iterato
     if width > _RANKING_WIDTH:
         yield f"the interval is {width:.3f} wide, at most {_RANKING_WIDTH} is needed to rank"
     if samples < _RANKING_SAMPLES:
-        yield f"{samples} labelled samples are fewer than the {_RANKING_SAMPLES} needed to rank"
+        yield f"{samples} with a label are fewer than the {_RANKING_SAMPLES} needed to rank"
     if cohorts < _RANKING_COHORTS:
         held = {0: "no cohort was held out whole", 1: "1 cohort was held out"}[cohorts]
         yield f"{held}, at least {_RANKING_COHORTS} are needed to rank new ones"

@@ -1,5 +1,6 @@
 """Configuration: the frozen tree of settings, and where its files lie."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +18,7 @@ from pipelines.settings.tuning import ClassifierConfig, TuningConfig
 
 __all__ = [
     "ExperimentConfig",
+    "SamplesConfig",
     "configuration_folder",
     "data_root",
     "gate_limits",
@@ -28,6 +30,7 @@ __all__ = [
 
 Timepoint = Literal["pre_treatment", "on_treatment", "post_treatment", "unstated"]
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _INSTALLED_CONF = Path(__file__).resolve().parent / "conf"
 
@@ -310,6 +313,11 @@ def _cohort_layers(path: Path, *, conf: Path) -> list[tuple[str, dict[str, Any]]
     while True:
         tree = dict(read_yaml(path))
         base = tree.pop("extends", None)
+        if base is not None and not (isinstance(base, str) and _PLAIN_NAME.fullmatch(base)):
+            raise ConfigError(
+                f"{path}: extends is {base!r}; give the name of one cohort file beside it, "
+                "without .yaml"
+            )
         layers.insert(0, (str(path), tree))
         seen.append(path)
         if base is None:

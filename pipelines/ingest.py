@@ -23,6 +23,7 @@ from features.cohort import (
 from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
+from features.therapy import DrugTable
 from features.units import Unit, UnitFinding, detect_unit
 from pipelines.reading.drug_tables import SCREEN_COLUMNS, DrugScreen, read_drug_screen
 from pipelines.reading.h5ad import read_h5ad
@@ -34,7 +35,7 @@ from pipelines.reading.tables import (
     read_gene_lengths,
     read_gene_table,
 )
-from pipelines.screens.evidence import doubts_of, efflux_evidence
+from pipelines.screens.evidence import doubts_of, efflux_evidence, experiment_evidence
 from pipelines.settings.cohort import CohortConfig
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def ingest_cohort(
     if config.renamed:
         table = replace(table, values=_renamed(table.values, config, path))
         notes.append(f"{len(config.renamed)} samples renamed as the configuration says (renamed)")
-    screen = _screen(config, table, root)
+    screen = _screen(config, table, root, DrugTable(catalogue))
     if screen is not None:
         rows = table.values.loc[screen.samples["expression_id"]].set_axis(screen.samples.index)
         table, clinical = replace(table, values=rows), _clinical_of(screen)
@@ -171,6 +172,7 @@ def ingest_cohort(
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     if screen is not None:
         evidence = efflux_evidence(config.name, adata, screen, catalogue=catalogue)
+        evidence = pd.concat([evidence, experiment_evidence(config.name, screen)])
         notes += [f"warning: {doubt}" for doubt in doubts_of(evidence)]
     adata.uns["oncoresist"] |= {
         "label_rule": _label_rule(config),
@@ -210,13 +212,16 @@ def _renamed(values: pd.DataFrame, config: CohortConfig, path: Path) -> pd.DataF
     return values.set_axis(index.astype(object))
 
 
-def _screen(config: CohortConfig, table: ExpressionTable, root: Path) -> DrugScreen | None:
+def _screen(
+    config: CohortConfig, table: ExpressionTable, root: Path, drugs: DrugTable
+) -> DrugScreen | None:
     if config.drug_response is None:
         return None
     return read_drug_screen(
         root / config.drug_response.table,
         config.drug_response,
         expression=table.values.index,
+        drugs=drugs,
         where=f"cohort '{config.name}'",
     )
 

@@ -159,7 +159,7 @@ def _train_single_cohort(
     apart = _ingest_apart(config, config_file, catalogue)
     prepared = prepare_single(config, project=project, cohorts=ingested, catalogue=catalogue)
     if config.screens is not None:
-        plan_screens(config.screens, cohorts=[*ingested, *apart])
+        plan_screens(config.screens, cohorts=[*ingested, *apart], samples=config.samples)
     watch.lap("reading")
     store = default_store(project, uri=config.tracking.uri)
     versions = _versions(prepared.catalogue, [*ingested, *apart])

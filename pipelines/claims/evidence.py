@@ -1,7 +1,7 @@
 """What speaks for or against a claim: cohorts of patients as one, each drug group by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from features.catalogue import Catalogue, Drug
 from features.reference import MIN_COHORT_SIZE
 from features.therapy import DrugTable
 from pipelines.config import ExperimentConfig
-from pipelines.ingest import IngestedCohort, keep_timepoints
+from pipelines.ingest import IngestedCohort
 from pipelines.screens.task import Task, tasks_of
 
 __all__ = ["Evidence", "evidence_of", "outcome_of", "resistant_units", "too_small"]
@@ -65,14 +65,14 @@ def evidence_of(
     (:func:`too_small`), as are samples of other timepoints and those that the experiment excludes.
     """
     tasks = [task for task in _tasks(config, cohorts) if len(task.samples) >= MIN_COHORT_SIZE]
-    patients = [task for task in tasks if not _of_cell_lines(task)]
+    patients = [task for task in tasks if not task.cell_lines]
     drugs = DrugTable(catalogue)
     if len(patients) > 1:
         pooled = [Evidence(f"{len(patients)} cohorts pooled", tuple(patients), None, False)]
-        tasks = [task for task in tasks if _of_cell_lines(task)]
+        tasks = [task for task in tasks if task.cell_lines]
     else:
         pooled = []
-    alone = [Evidence(t.name, (t,), _drug(t, drugs), _of_cell_lines(t)) for t in tasks]
+    alone = [Evidence(t.name, (t,), _drug(t, drugs), t.cell_lines) for t in tasks]
     return [*pooled, *alone]
 
 
@@ -94,18 +94,7 @@ def too_small(config: ExperimentConfig, cohorts: Sequence[IngestedCohort]) -> di
 
 
 def _tasks(config: ExperimentConfig, cohorts: Sequence[IngestedCohort]) -> list[Task]:
-    return tasks_of([_in_use(cohort, config) for cohort in cohorts])
-
-
-def _in_use(cohort: IngestedCohort, config: ExperimentConfig) -> IngestedCohort:
-    """Return the cohort's samples of the timepoints in use, without those excluded by name."""
-    adata, _ = keep_timepoints(cohort, timepoints=config.samples.timepoints)
-    names = cohort.name + "/" + adata.obs["sample_id"].astype(str)
-    return replace(cohort, adata=adata[~names.isin(config.samples.exclude).to_numpy()].copy())
-
-
-def _of_cell_lines(task: Task) -> bool:
-    return "cell_line" in task.adata.obs and bool(task.adata.obs["cell_line"].all())
+    return tasks_of(cohorts, samples=config.samples)
 
 
 def _drug(task: Task, drugs: DrugTable) -> Drug | None:

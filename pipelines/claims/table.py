@@ -14,12 +14,11 @@ from pipelines.claims.evidence import Evidence, evidence_of, outcome_of, resista
 from pipelines.claims.verdicts import NO_SIGN, NOT_TESTABLE, q_values, verdict_of
 from pipelines.config import ExperimentConfig
 from pipelines.ingest import IngestedCohort
-from pipelines.screens.task import Task
+from pipelines.screens.task import IN_CELL_LINES, Task
 
 __all__ = ["RESAMPLES", "claims_table"]
 
 RESAMPLES = 2000
-_IN_CELL_LINES = ("malignant", "any")
 _PLACES = {
     "t_cell": "T cells",
     "b_cell": "B cells",
@@ -97,7 +96,7 @@ def _rows(
     testable = [
         marker.id
         for marker in markers
-        if not evidence.cell_lines or marker.compartment in _IN_CELL_LINES
+        if not evidence.cell_lines or marker.compartment in IN_CELL_LINES
     ]
     measured = [
         _measure(task, testable, config=config, catalogue=catalogue, n_resamples=n_resamples)

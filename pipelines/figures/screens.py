@@ -12,6 +12,8 @@ __all__ = ["gene_drug_forest", "observed_and_predicted", "screen_forest", "trans
 
 _PREDICTORS = {
     "model": "model",
+    "unsigned": "without signs",
+    "null": "shuffled",
     "tissue_mean": "tissue mean",
     "leave_one_tissue_out": "tissue left out",
     "classifier": "classifier",
@@ -19,6 +21,7 @@ _PREDICTORS = {
 _COLUMNS = 3
 
 
+@styled
 def screen_forest(table: pd.DataFrame, *, metric: str, title: str, note: str) -> Figure:
     """Return a metric of every group by predictor, groups apart.
 
@@ -35,6 +38,7 @@ def screen_forest(table: pd.DataFrame, *, metric: str, title: str, note: str) ->
     )
 
 
+@styled
 def transfer_forest(table: pd.DataFrame, *, title: str) -> Figure:
     """Return what carries over: correlation, and AUROC of patients, of every transfer.
 
@@ -52,6 +56,7 @@ def transfer_forest(table: pd.DataFrame, *, title: str) -> Figure:
     )
 
 
+@styled
 def gene_drug_forest(table: pd.DataFrame, *, gene: str, title: str) -> Figure:
     """Return a gene's correlation with resistance to each drug.
 

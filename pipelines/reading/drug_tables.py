@@ -17,6 +17,7 @@ from features.drug_response import (
     standardise_experiments,
 )
 from features.errors import CohortError, examples
+from features.therapy import DrugTable
 from pipelines.reading.tables import read_clinical
 from pipelines.reading.text_tables import EMPTY_CELLS
 from pipelines.settings.drug_response import DrugGroup, DrugResponseConfig
@@ -42,18 +43,27 @@ class DrugScreen:
         ``patient_id`` (the line, :func:`features.cell_lines.line_identity`), ``cancer_type``,
         ``drug``, ``resistant`` and :data:`SCREEN_COLUMNS`.
     measurements
-        ``sample, line, drug, experiment, raw, z, group``: every experiment's resistance.
+        ``sample, line, drug, experiment, raw, z, group``: every experiment's resistance; ``drug``
+        under one name in all spellings (:meth:`features.therapy.DrugTable.name_of`).
+    everything
+        The same of all drugs of the table, in a group or not.
     notes
         What a user should know.
     """
 
     samples: pd.DataFrame
     measurements: pd.DataFrame
+    everything: pd.DataFrame
     notes: tuple[str, ...]
 
 
 def read_drug_screen(
-    path: Path, config: DrugResponseConfig, *, expression: pd.Index, where: str
+    path: Path,
+    config: DrugResponseConfig,
+    *,
+    expression: pd.Index,
+    drugs: DrugTable,
+    where: str,
 ) -> DrugScreen:
     """Return the responses of the samples that an expression file holds.
 
@@ -65,6 +75,8 @@ def read_drug_screen(
         Its columns, the groups of drugs, the label rule.
     expression
         Sample ids of the expression file.
+    drugs
+        Knows drugs by all their names.
     where
         The cohort, for messages.
 
@@ -76,6 +88,8 @@ def read_drug_screen(
     """
     where = f"{where} ({path})"
     rows, notes = _rows(read_clinical(path), config, expression=expression, where=where)
+    names = {text: drugs.name_of(text) for text in rows["drug"].unique()}
+    rows = rows.assign(spelled=rows["drug"], drug=rows["drug"].map(names))
     described = _described(rows)
     single = len(config.groups) == 1
     parts, measured = [], []
@@ -99,7 +113,14 @@ def read_drug_screen(
         lines = found["sample"].map(described["patient_id"])
         measured.append(found.assign(line=lines, group=name))
     samples = pd.concat(parts).assign(cell_line=True)
-    return DrugScreen(samples, pd.concat(measured, ignore_index=True), tuple(notes))
+    everything = standardise_experiments(rows, where=where)
+    lines = everything["sample"].map(described["patient_id"])
+    return DrugScreen(
+        samples,
+        pd.concat(measured, ignore_index=True),
+        everything.assign(line=lines),
+        tuple(notes),
+    )
 
 
 def _rows(
@@ -129,6 +150,9 @@ def _rows(
     without = table[columns.sample][~known].nunique()
     if without:
         notes.append(f"{without} samples of the drug table have no expression")
+    silent = expression[~expression.isin(table[columns.sample])]
+    if len(silent):
+        notes.append(f"{len(silent)} samples without a response left out: {examples(silent)}")
     table = table[known]
     response = _numbers(table[columns.response], table[columns.sample], where=where)
     measure = table[columns.measure] if columns.measure in table else config.measure
@@ -137,6 +161,16 @@ def _rows(
         name: measure_direction(name, stated=config.directions, where=where)
         for name in measures.unique()
     }
+    idle = [
+        text
+        for text in config.directions
+        if not any(text.casefold() in name.casefold() for name in turned)
+    ]
+    if idle:
+        raise CohortError(
+            f"{where}: drug_response.directions names {examples(idle)}, which stands in no measure "
+            f"of the table ({examples(turned)})"
+        )
     notes += [f"measure '{name}': {way.replace('_', ' = more ')}" for name, way in turned.items()]
     stated = columns.line in table
     names = table[columns.line] if stated else table[columns.sample]
@@ -200,8 +234,8 @@ def _cosmic(table: pd.DataFrame, column: str | None) -> "pd.Series[str]":
     """Return COSMIC ids as text; a table that was once numbers writes 924100.0."""
     if column is None:
         return pd.Series("", index=table.index)
-    ids = table[column].str.removesuffix(".0")
-    return ids.where(~ids.isin(EMPTY_CELLS), "")
+    ids = table[column].str.strip().str.removesuffix(".0")
+    return ids.where(ids.str.fullmatch(r"[1-9][0-9]*"), "")
 
 
 def _experiments(
@@ -228,8 +262,8 @@ def _described(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_group(rows: pd.DataFrame, group: DrugGroup, *, where: str) -> pd.DataFrame:
-    named = rows["drug"].map(normalised_name)
-    known = sorted(rows["drug"].unique())
+    named = rows["spelled"].map(normalised_name)
+    known = sorted(rows["spelled"].unique())
     for drug in group.drugs:
         if not (named == normalised_name(drug)).any():
             raise CohortError(
@@ -258,7 +292,7 @@ def _labels(
 
 
 def _note_of_group(name: str, found: pd.DataFrame, resistance: "pd.Series[float]") -> str:
-    count, drugs = found["experiment"].nunique(), found["drug"].map(normalised_name).nunique()
+    count, drugs = found["experiment"].nunique(), found["drug"].nunique()
     agreement = experiments_agreement(found)
     alike = "" if count < 2 else f", mean Spearman correlation of two {agreement:.2f}"
     return (

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue
-from features.catalogue_check import normalised_name
 from features.cell_lines import unite_by_cosmic
 from features.cohort import dense_expression
 from features.therapy import DrugTable
 from models.regression_metrics import correlation_with_interval
 from pipelines.reading.drug_tables import DrugScreen
 
-__all__ = ["doubts_of", "efflux_evidence", "shared_line_evidence"]
+__all__ = ["doubts_of", "efflux_evidence", "experiment_evidence", "shared_line_evidence"]
 
 COLUMNS = ["kind", "cohort", "other", "drug", "n", "rho", "low", "high", "verdict"]
 _FEWEST_LINES = 8
@@ -34,36 +33,50 @@ def efflux_evidence(
     measured.
     """
     rows: list[dict[str, Any]] = []
+    table = DrugTable(catalogue)
     if _TRANSPORTER in adata.var_names:
         values = dense_expression(adata[:, [_TRANSPORTER]]).ravel()
         expression = pd.Series(values, index=screen.samples["expression_id"].to_numpy())
         expression = expression[~expression.index.duplicated()]
-        for drug, resistance in _by_drug(screen, catalogue, "sample").items():
-            if _TRANSPORTER in _carriers(str(drug), catalogue):
+        for drug, resistance in _by_drug(screen, "sample").items():
+            if _TRANSPORTER in table.genes("payload_efflux", table.find(drug)).plus:
                 found = correlation_with_interval(expression.reindex(resistance.index), resistance)
                 facts = {"kind": "transporter", "cohort": cohort, "other": _TRANSPORTER}
                 rows.append({**facts, "drug": drug, **found})
     return _judged(rows)
 
 
-def shared_line_evidence(
-    screens: Sequence[tuple[str, DrugScreen]], *, catalogue: Catalogue
-) -> pd.DataFrame:
+def experiment_evidence(cohort: str, screen: DrugScreen) -> pd.DataFrame:
+    """Return how each experiment of a drug agrees with the other experiments of that drug.
+
+    Columns as of :func:`efflux_evidence`, ``other`` the experiment; of drugs in the groups.
+    """
+    rows: list[dict[str, Any]] = []
+    for drug, part in screen.measurements.groupby("drug"):
+        wide = part.pivot_table(index="sample", columns="experiment", values="z")
+        for experiment in wide if wide.shape[1] > 1 else ():
+            rest = wide.drop(columns=experiment).mean(axis=1)
+            found = correlation_with_interval(wide[experiment], rest)
+            if found["n"] >= _FEWEST_LINES:
+                facts = {"kind": "experiments", "cohort": cohort, "other": experiment}
+                rows.append({**facts, "drug": drug, **found})
+    return _judged(rows)
+
+
+def shared_line_evidence(screens: Sequence[tuple[str, DrugScreen]]) -> pd.DataFrame:
     """Return how the responses of shared lines to the same drug agree between data sets.
 
     Columns as of :func:`efflux_evidence`, a row a pair of sets and drug with eight shared lines or
-    more; drugs are the same by any of their names, or carry the same payload.
+    more; drugs are the same by any of their names.
     """
     rows: list[dict[str, Any]] = []
     for (first, one), (second, two) in combinations(screens, 2):
         names = _united(one, two)
         left = {
-            drug: s.groupby(s.index.map(names)).mean()
-            for drug, s in _by_drug(one, catalogue, "line").items()
+            drug: s.groupby(s.index.map(names)).mean() for drug, s in _by_drug(one, "line").items()
         }
         right = {
-            drug: s.groupby(s.index.map(names)).mean()
-            for drug, s in _by_drug(two, catalogue, "line").items()
+            drug: s.groupby(s.index.map(names)).mean() for drug, s in _by_drug(two, "line").items()
         }
         for drug in [drug for drug in left if drug in right]:
             pairs = pd.DataFrame({"x": left[drug], "y": right[drug]}).dropna()
@@ -88,6 +101,11 @@ def doubts_of(evidence: pd.DataFrame) -> list[str]:
             )
             if row["kind"] == "transporter"
             else (
+                f"in '{row['cohort']}'",
+                f"the experiment '{row['other']}' goes against the others of {row['drug']}",
+            )
+            if row["kind"] == "experiments"
+            else (
                 f"in '{row['cohort']}' or in '{row['other']}'",
                 f"the lines of both respond to {row['drug']} the other way round",
             )
@@ -107,28 +125,10 @@ def _judged(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table.assign(verdict=verdicts)
 
 
-def _by_drug(screen: DrugScreen, catalogue: Catalogue, key: str) -> dict[str, "pd.Series[float]"]:
-    """Return the resistance to each drug by sample or line, one name for a drug's spellings."""
-    table = DrugTable(catalogue)
-    names = {text: _drug_name(text, table) for text in screen.measurements["drug"].unique()}
-    named = screen.measurements.assign(name=screen.measurements["drug"].map(names))
-    return {str(name): part.groupby(key)["z"].mean() for name, part in named.groupby("name")}
-
-
-def _drug_name(text: str, table: DrugTable) -> str:
-    """Return the catalogue's name of a drug, else the word that its name begins with."""
-    drug = table.find(text).drug or table.find(_stem(text)).drug
-    return normalised_name(text) if drug is None else (drug.payload or drug.id)
-
-
-def _stem(text: str) -> str:
-    """Return a drug's name without its salt or the position of a substituent."""
-    return text.split(",")[0].split("---")[0].removesuffix("-sulfate")
-
-
-def _carriers(drug: str, catalogue: Catalogue) -> tuple[str, ...]:
-    payloads = {payload.id: payload.transporters for payload in catalogue.payloads}
-    return payloads.get(drug, ())
+def _by_drug(screen: DrugScreen, key: str) -> dict[str, "pd.Series[float]"]:
+    """Return the resistance to each drug of the table by sample or line."""
+    by = screen.everything.groupby("drug")
+    return {str(name): part.groupby(key)["z"].mean() for name, part in by}
 
 
 def _united(one: DrugScreen, two: DrugScreen) -> dict[str, str]:

@@ -9,10 +9,15 @@ import pandas as pd
 
 from features.catalogue import Catalogue
 from models.metrics import Estimate
-from pipelines.config import ExperimentConfig
+from pipelines.config import ExperimentConfig, SamplesConfig
 from pipelines.ingest import IngestedCohort
 from pipelines.screens.analyse import MODEL, Analysis, analyse
-from pipelines.screens.evidence import doubts_of, efflux_evidence, shared_line_evidence
+from pipelines.screens.evidence import (
+    doubts_of,
+    efflux_evidence,
+    experiment_evidence,
+    shared_line_evidence,
+)
 from pipelines.screens.identity import identity_doubts, line_identities
 from pipelines.screens.predict import lines_to_hold_out
 from pipelines.screens.single_genes import genes_by_drug
@@ -90,7 +95,12 @@ class ScreenPlan:
     pairs: Sequence[tuple[Task, Task]]
 
 
-def plan_screens(screens: ScreensConfig, *, cohorts: Sequence[IngestedCohort]) -> ScreenPlan:
+def plan_screens(
+    screens: ScreensConfig,
+    *,
+    cohorts: Sequence[IngestedCohort],
+    samples: SamplesConfig | None = None,
+) -> ScreenPlan:
     """Return what is to be done, refused before any work where it cannot be.
 
     Raises
@@ -99,7 +109,7 @@ def plan_screens(screens: ScreensConfig, *, cohorts: Sequence[IngestedCohort]) -
         A cohort stands there twice, has fewer lines than folds, or a transfer names no group or
         leaves nothing to train on.
     """
-    tasks = tasks_of(cohorts)
+    tasks = tasks_of(cohorts, samples=samples)
     for task in tasks:
         if len(task.samples) >= _FEWEST_SAMPLES:
             lines_to_hold_out(task.samples, n_splits=screens.n_splits)
@@ -124,7 +134,7 @@ def run_screens(
     ConfigError
         As of :func:`plan_screens`, or a transfer has no feature.
     """
-    plan = plan_screens(screens, cohorts=cohorts)
+    plan = plan_screens(screens, cohorts=cohorts, samples=config.samples)
     common: dict[str, Any] = {
         "catalogue": catalogue,
         "setting": config.setting,
@@ -169,7 +179,8 @@ def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.Dat
     parts = [
         efflux_evidence(name, adatas[name], screen, catalogue=catalogue) for name, screen in named
     ]
-    found = [*parts, shared_line_evidence(named, catalogue=catalogue)]
+    parts += [experiment_evidence(name, screen) for name, screen in named]
+    found = [*parts, shared_line_evidence(named)]
     kept = [part for part in found if len(part)]
     return pd.concat(kept, ignore_index=True) if kept else found[-1]
 

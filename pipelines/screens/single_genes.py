@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from features.catalogue_check import normalised_name
 from features.cohort import dense_expression
 from models.regression_metrics import correlation_with_interval
 from pipelines.ingest import IngestedCohort
@@ -26,8 +25,6 @@ def genes_by_drug(cohorts: Sequence[IngestedCohort], *, genes: Sequence[str]) ->
             continue
         expression = _expression(cohort, cohort.screen, genes)
         measured = cohort.screen.measurements
-        spelled = measured.groupby(measured["drug"].map(normalised_name))["drug"]
-        measured = measured.assign(drug=spelled.transform("first"))
         for (group, drug), part in measured.groupby(["group", "drug"], sort=False):
             resistance = part.groupby("sample")["z"].mean()
             names = {"cohort": cohort.name, "drug_group": group, "drug": drug}

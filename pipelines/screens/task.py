@@ -1,7 +1,7 @@
 """One group of drugs on one cohort as a task: features, response, tissue, line of each sample."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anndata as ad
 import pandas as pd
@@ -14,10 +14,14 @@ from features.gene_scores import ScoreKind
 from features.reference import standardise_in_cohort
 from features.transformer import MarkerFeatures
 from models.regression_metrics import NO_TISSUE
-from pipelines.ingest import IngestedCohort
+from pipelines.config import SamplesConfig
+from pipelines.ingest import IngestedCohort, keep_timepoints
 from pipelines.reading.drug_tables import GROUP_MARK
 
-__all__ = ["Task", "find_task", "tasks_of"]
+__all__ = ["IN_CELL_LINES", "Task", "find_task", "tasks_of"]
+
+IN_CELL_LINES = ("malignant", "any")
+"""Compartments of the catalogue that cell lines have."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,16 @@ class Task:
     def continuous(self) -> bool:
         """Whether there is a number to predict, not a class alone."""
         return bool(self.samples["resistance"].notna().any())
+
+    @property
+    def cell_lines(self) -> bool:
+        """Whether every sample is a cell line."""
+        return "cell_line" in self.adata.obs and bool(self.adata.obs["cell_line"].all())
+
+    def testable(self, catalogue: Catalogue, features: Sequence[str]) -> list[str]:
+        """Return those of the features that the samples can have: cell lines are malignant."""
+        places = {marker.id: marker.compartment for marker in catalogue.markers}
+        return [name for name in features if not self.cell_lines or places[name] in IN_CELL_LINES]
 
     def transformer(
         self,
@@ -109,6 +123,13 @@ def tasks_of(cohorts: Sequence[IngestedCohort]) -> list[Task]:
     return [
         task for cohort in cohorts for task in _tasks_of_cohort(cohort, identities[cohort.name])
     ]
+
+
+def _in_use(cohort: IngestedCohort, samples: SamplesConfig) -> IngestedCohort:
+    """Return the cohort's samples of the timepoints in use, without those excluded by name."""
+    adata, _ = keep_timepoints(cohort, timepoints=samples.timepoints)
+    names = cohort.name + "/" + adata.obs["sample_id"].astype(str)
+    return replace(cohort, adata=adata[~names.isin(samples.exclude).to_numpy()].copy())
 
 
 def _tasks_of_cohort(cohort: IngestedCohort, lines: "pd.Series[str]") -> list[Task]:

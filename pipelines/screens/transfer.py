@@ -20,6 +20,7 @@ from pipelines.settings.screens import ScreensConfig
 
 __all__ = ["Transfer", "trained_rows", "transfer"]
 
+UNSIGNED_PREFIX = "unsigned_"
 _FEWEST_TRAINED = 20
 _SMALL_COHORT = 5
 
@@ -39,8 +40,8 @@ class Transfer:
     genes, features
         Genes that both measure, and features that both have.
     estimates
-        Metric → estimate, as of :func:`models.regression_metrics.evaluate_responses`; for patients
-        ``auroc`` alone means anything.
+        Metric → estimate, as of :func:`models.regression_metrics.evaluate_responses`, and under
+        ``unsigned_`` of models without signs; of patients ``auroc`` alone.
     """
 
     train: str
@@ -91,37 +92,38 @@ def transfer(
         )
         for task in (first, second)
     ]
-    names = [name for name in tables[0] if name in tables[1]]
+    common = [str(name) for name in tables[0] if name in tables[1]]
+    names = source.testable(catalogue, common)
     if not names:
         raise ConfigError(
             f"screens.transfers: {source.name} and {target.name} have no feature of setting "
             f"'{setting}' in common ({both.n_vars} genes); take this transfer out"
         )
-    signs, noise = catalogue.signs(setting), {"n_resamples": n_resamples, "seed": seed}
+    noise = {"n_resamples": n_resamples, "seed": seed}
     shared = set(source.samples["line"]) & set(target.samples["line"])
-    if source.cohort == target.cohort:
-        predictions = _across_groups(
-            tables[0][names],
-            source,
-            target,
-            settings=settings,
-            signs=signs,
-            config=config,
-            seed=seed,
-        )
-    else:
-        found = responses_of(
-            tables[0].loc[kept, names],
-            source.samples[kept],
-            tables[1][names],
-            target.samples,
-            settings=settings,
-            signs=signs,
-        )
-        predictions = found.assign(repeat=0)
-    # Of patients there is a class alone: the regression's order is held against it.
-    known = predictions["resistance"].fillna(predictions["resistant"])
-    estimates = mean_estimates(predictions.assign(resistance=known), **noise)
+    estimates: dict[str, Estimate] = {}
+    for prefix, signs in (("", catalogue.signs(setting)), (UNSIGNED_PREFIX, {})):
+        if source.cohort == target.cohort:
+            predictions = _across_groups(
+                tables[0][names],
+                source,
+                target,
+                settings=settings,
+                signs=signs,
+                config=config,
+                seed=seed,
+            )
+        else:
+            predictions = responses_of(
+                tables[0].loc[kept, names],
+                source.samples[kept],
+                tables[1][names],
+                target.samples,
+                settings=settings,
+                signs=signs,
+            ).assign(repeat=0)
+        found = _estimates(predictions, continuous=target.continuous, **noise)
+        estimates |= {f"{prefix}{metric}": one for metric, one in found.items()}
     return Transfer(
         source.name,
         target.name,
@@ -132,6 +134,15 @@ def transfer(
         len(names),
         estimates,
     )
+
+
+def _estimates(
+    predictions: pd.DataFrame, *, continuous: bool, n_resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """Return the figures; of patients, who have a class alone, the AUROC."""
+    known = predictions["resistance"].fillna(predictions["resistant"])
+    found = mean_estimates(predictions.assign(resistance=known), n_resamples=n_resamples, seed=seed)
+    return found if continuous else {"auroc": found["auroc"]}
 
 
 def trained_rows(source: Task, target: Task) -> NDArray[np.bool_]:

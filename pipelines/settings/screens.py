@@ -35,5 +35,7 @@ class ScreensConfig(Section):
     """Folds of lines."""
     n_repeats: int = Field(default=5, ge=1)
     """Their repeats."""
+    permutations: int = Field(default=20, ge=0)
+    """Shuffles of the response over the lines of each group: what no signal would show."""
     least_tissue: int = Field(default=5, ge=3)
     """Fewest lines of a tissue to be held out by itself."""

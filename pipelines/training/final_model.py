@@ -10,6 +10,7 @@ import pandas as pd
 from features.reference import ReferenceStandardiser, Standardisation
 from models.learner import TrainedPart
 from models.resistance_model import ModelArm, ResistanceModel
+from models.splits import patient_keys
 from models.sufficiency import Sufficiency, judge_sufficiency
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
@@ -95,7 +96,9 @@ def final_model(
 def held_out_sufficiency(validation: Validation, samples: pd.DataFrame) -> Sufficiency:
     """Return what the data behind the held-out AUROC of a standardisation can bear.
 
-    Counted are the labelled samples of cohorts with both classes, which the AUROC is the mean of.
+    Counted are the patients, or cell lines, with a label, of cohorts with both classes, which the
+    AUROC is the mean of: several samples of one are no more data. One with samples of both labels
+    counts for each.
 
     Parameters
     ----------
@@ -110,11 +113,13 @@ def held_out_sufficiency(validation: Validation, samples: pd.DataFrame) -> Suffi
     judged = scored[both]
     held_out = judged["cohort"].nunique() if validation.scheme == "loco" else 0
     lines = samples.reindex(columns=["cell_line"]).loc[judged.index, "cell_line"]
+    keys = patient_keys(judged)
     return judge_sufficiency(
         validation.estimates[validation.prefix]["auroc"],
         standardisation=validation.learner.standardisation,
-        samples=len(judged),
-        resistant=int(judged["resistant"].sum()),
+        samples=int(keys.nunique()),
+        resistant=int(keys[judged["resistant"] == 1].nunique()),
+        responsive=int(keys[judged["resistant"] == 0].nunique()),
         cohorts=held_out,
         cell_lines=len(lines) > 0 and bool(lines.eq(True).all()),
     )

@@ -90,10 +90,10 @@ def test_the_real_figures_of_bulk_and_of_single_cells() -> None:
     cells = judged(0.833, 0.687, 0.958, samples=48, resistant=31, cohorts=0)
     assert cells.verdict == HINT
     assert cells.reasons == (
-        "the AUROC on patients held out is 0.833 (95% interval 0.687 to 0.958), of 48 labelled "
-        "samples, 31 resistant",
+        "the AUROC on patients held out is 0.833 (95% interval 0.687 to 0.958), of 48 patients "
+        "with a label, 31 resistant",
         "the interval is 0.271 wide, at most 0.2 is needed to rank",
-        "48 labelled samples are fewer than the 100 needed to rank",
+        "48 with a label are fewer than the 100 needed to rank",
         "no cohort was held out whole, at least 2 are needed to rank new ones",
     )
 
@@ -101,8 +101,8 @@ def test_the_real_figures_of_bulk_and_of_single_cells() -> None:
 def test_the_reasons_name_each_number_that_is_lacking() -> None:
     told = judged(0.56, 0.36, 0.74, samples=26, resistant=9, cohorts=1).why
     assert told == (
-        "the AUROC on 1 cohort held out is 0.560 (95% interval 0.360 to 0.740), of 26 labelled "
-        "samples, 9 resistant; 26 labelled samples are fewer than 30; 9 resistant samples are "
+        "the AUROC on 1 cohort held out is 0.560 (95% interval 0.360 to 0.740), of 26 patients "
+        "with a label, 9 resistant; 26 with a label are fewer than 30; 9 resistant ones are "
         "fewer than 10; the interval, 0.380 wide, holds 0.5: no ranking is shown"
     )
     assert "the wrong way round" in judged(0.4, 0.35, 0.45).why
