@@ -252,10 +252,13 @@ def _described(rows: pd.DataFrame) -> pd.DataFrame:
 
     Of several as frequent the first in alphabetical order: the order of rows is nothing.
     """
-    by = rows.groupby("sample")
+    samples = pd.Index(sorted(rows["sample"].unique()), name="sample")
 
     def commonest(column: str) -> "pd.Series[str]":
-        return by[column].agg(lambda values: values[values != ""].mode().get(0, ""))
+        known = rows.loc[rows[column] != "", ["sample", column]].value_counts().reset_index()
+        ordered = known.sort_values(["count", column], ascending=[False, True])
+        first = ordered.drop_duplicates("sample").set_index("sample")[column]
+        return first.reindex(samples, fill_value="")
 
     names = {"line": "patient_id", "tissue": "cancer_type", "cosmic_id": "cosmic_id"}
     return pd.DataFrame({name: commonest(column) for column, name in names.items()})
