@@ -105,8 +105,12 @@ class Task:
         return table.loc[:, table.notna().any()]
 
 
-def tasks_of(cohorts: Sequence[IngestedCohort]) -> list[Task]:
+def tasks_of(
+    cohorts: Sequence[IngestedCohort], *, samples: SamplesConfig | None = None
+) -> list[Task]:
     """Return the tasks of cohorts, lines named alike in all of them (name and COSMIC id).
+
+    ``samples`` says which of them take part; all by default.
 
     Raises
     ------
@@ -119,6 +123,8 @@ def tasks_of(cohorts: Sequence[IngestedCohort]) -> list[Task]:
         raise ConfigError(
             f"cohorts.train and screens.apart name {examples(repeated)} twice; name it once"
         )
+    if samples is not None:
+        cohorts = [_in_use(cohort, samples) for cohort in cohorts]
     identities = _identities(cohorts)
     return [
         task for cohort in cohorts for task in _tasks_of_cohort(cohort, identities[cohort.name])
