@@ -45,7 +45,7 @@ _MEASURES: tuple[tuple[str, Direction], ...] = (
 """What a measure is called → which way it goes, the first that matches."""
 
 _TURNED = re.compile(
-    r"^\s*[-−–]|\bneg|\bminus\b|invers|recipro|1\s*[-−/]|inhibit|sensitiv|respon|reduc|kill", re.I
+    r"^\s*[-−–]|\bneg|\bminus\b|invers|recipro|1\s*[-−/]|inhibit|sensitiv|respond|reduc|kill", re.I
 )
 """Words beside a measure that may turn it round: then its direction has to be stated."""
 

@@ -67,8 +67,8 @@ def test_transfers_are_named_by_what_was_learned_and_asked():
     table = pd.DataFrame(rows, columns=["train", "test", "n_test", "metric", "value"])
     figure = transfer_forest(table.assign(low=-0.2, high=0.4), title="Transfer")
     assert labels(figure) == [
-        "Top1 to cgp/cpt: all lines (200)",
-        "Top1 to cgp/cpt: in tissues (200)",
+        "Cgp/cpt: by nci/top1 (200)",
+        "Cgp/cpt: in tissues, by nci/top1 (200)",
     ]
     assert figure.axes[0].texts[1].get_text() == "−0.10 (−0.20 to 0.40)"
     assert drawn(transfer_forest(table.iloc[3:].assign(low=0, high=0), title="Nothing"))

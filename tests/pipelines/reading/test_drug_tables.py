@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from features.catalogue import default_catalogue
 from features.errors import CohortError
+from features.therapy import DrugTable
 from pipelines.reading.drug_tables import DrugScreen, read_drug_screen
 from pipelines.settings.drug_response import DrugResponseConfig
 from tests.screens import line_names
@@ -51,7 +53,11 @@ def read(tmp_path: Path) -> Read:
         config = DrugResponseConfig.model_validate({"table": "drugs.csv", "groups": groups} | said)
         index = pd.Index(SAMPLES if expression is None else expression)
         return read_drug_screen(
-            tmp_path / "drugs.csv", config, expression=index, where="cohort 'made'"
+            tmp_path / "drugs.csv",
+            config,
+            expression=index,
+            drugs=DrugTable(default_catalogue()),
+            where="cohort 'made'",
         )
 
     return read_table

@@ -17,7 +17,7 @@ def efflux(cohort: IngestedCohort, catalogue: Catalogue) -> list[str]:
 
 def shared(one: IngestedCohort, two: IngestedCohort, catalogue: Catalogue) -> list[str]:
     named = [(c.name, c.screen) for c in (one, two) if c.screen is not None]
-    return doubts_of(shared_line_evidence(named, catalogue=catalogue))
+    return doubts_of(shared_line_evidence(named))
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_direction_and_mixed_up_names_are_doubted_in_the_notes(screens: Screens)
 
 
 def test_tables_hold_every_figure(screens: Screens) -> None:
-    tables = screen_tables(screens)
+    tables = screen_tables(screens, mechanisms={})
     found = tables["screens"].set_index(["cohort", "drug_group", "predictor", "metric"])
     assert found.loc[("one", "all", "model", "spearman"), "value"] == pytest.approx(
         screens.analyses[0].estimates["model"]["spearman"].value
@@ -129,7 +129,7 @@ def test_screens_that_allow_nothing_leave_empty_tables(
     assert found.analyses == []
     assert screen_metrics(found) == {}
     log_screens(found, catalogue=catalogue)
-    assert len(written) == 9
+    assert len(written) == 10
     assert list(written["tables/screens.parquet"].columns)[:3] == ["cohort", "drug_group", "n"]
     for number, table in enumerate(written.values()):
         table.to_parquet(tmp_path / f"{number}.parquet")
@@ -144,7 +144,7 @@ def test_a_set_without_any_feature_is_noted(
     poor = ingest_screen(tmp_path, Screen(expression, whole.responses), "poor")
     found = run([poor], catalogue)
     assert "poor/all: its genes give no feature of setting 'adc'" in found.notes
-    assert screen_tables(found)["screens"].empty
+    assert screen_tables(found, mechanisms={})["screens"].empty
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def validation(scheme: str = "loco", *, cohorts: dict[str, int]) -> Validation:
     unscored = pd.DataFrame({"cohort": ["none"] * 2, "resistant": [1.0, 0.0], "score": np.nan})
     unlabelled = pd.DataFrame({"cohort": ["a"], "resistant": [np.nan], "score": [0.5]})
     predictions = pd.concat([predictions, unscored, unlabelled], ignore_index=True)
+    predictions["patient_id"] = [f"p{number}" for number in range(len(predictions))]
     found: Any = SimpleNamespace(
         main=SimpleNamespace(predictions=predictions),
         scheme=scheme,
@@ -73,10 +74,19 @@ def test_the_verdict_counts_the_samples_that_the_auroc_is_of() -> None:
     judged = held_out_sufficiency(found, samples)
     assert judged.verdict == "usable for ranking"
     assert "on 3 cohorts held out is 0.600" in judged.why
-    assert "of 120 labelled samples, 60 resistant" in judged.why
+    assert "of 120 patients with a label, 60 resistant" in judged.why
     within = held_out_sufficiency(validation("nested", cohorts={"a": 20}), samples)
     assert within.verdict == "exploratory"
     assert "the AUROC on patients held out" in within.why
+
+
+def test_several_samples_of_a_patient_count_once() -> None:
+    found = validation("nested", cohorts={"a": 20})
+    predictions = found.main.predictions
+    predictions["patient_id"] = [f"p{number // 2}" for number in range(len(predictions))]
+    judged = held_out_sufficiency(found, predictions[["cohort"]])
+    assert "of 20 patients with a label, 10 resistant" in judged.why
+    assert judged.verdict == "not enough data"
 
 
 def test_cell_lines_are_told_by_their_column_and_one_tumour_cohort_is_enough() -> None:
