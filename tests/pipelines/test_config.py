@@ -463,3 +463,14 @@ def test_any_override_is_taken_or_refused_as_a_configuration_error(
         assert "--set" in str(error)  # noqa: PT017  taken or refused, both are right
     else:
         assert isinstance(config, ExperimentConfig)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((CONF / "experiments").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_every_experiment_and_each_of_its_cohorts_is_read(file: Path) -> None:
+    config = load_experiment(file, with_local=False)
+    named = [*config.cohorts.train, *config.cohorts.score, *config.cohorts.decline]
+    named += config.screens.apart if config.screens else []
+    for name in named if file.stem != "demo" else []:
+        assert load_cohort(name, conf=CONF)[0].name == name
