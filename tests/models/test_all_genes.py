@@ -117,6 +117,7 @@ def test_a_planted_gene_is_found_and_noise_is_not():
     assert abs(roc_auc_score(y[250:], null) - 0.5) < 0.15
 
 
+@pytest.mark.slow
 def test_seed_and_threads_change_nothing():
     X, y = planted()
     first = AllGenesClassifier(random_state=0, n_jobs=1).fit(X, y).decision_function(X)

@@ -120,6 +120,7 @@ def test_uncalibrated_probabilities_give_the_base_rate_back():
     assert out.importance.shape == (2, 0)
 
 
+@pytest.mark.slow
 def test_permuted_labels_rank_lesions_no_better_than_chance():
     table, lesions = simulated(24, cells=10, alike=5.0)
     patients = lesions.drop_duplicates("patient_id").set_index("patient_id")

@@ -103,6 +103,7 @@ def test_the_permutation_test_agrees_with_the_enumeration_of_all_swaps():
     assert table.loc["a", "p_value"] == pytest.approx(extreme / 2**10, abs=0.012)
 
 
+@pytest.mark.slow
 def test_p_values_of_equal_peers_are_uniform_enough():
     found = []
     for seed in range(120):

@@ -67,6 +67,7 @@ def test_sets_are_those_of_mapie_class_by_class(coverage):
         np.testing.assert_array_equal(found[:, label], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [9, 10, 15, 40])
 def test_mean_coverage_is_what_the_finite_sample_promises(size):
     rng = np.random.default_rng(size)
@@ -164,6 +165,7 @@ def test_coverage_table_counts_by_hand():
     assert table.loc[("a", "resistant"), ["low", "high"]].tolist() == [0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_coverage_intervals_hold_the_truth_as_often_as_they_say():
     sets = ConformalSets()
     sets.least_resistant_, sets.most_responsive_ = 1.5 + norm.ppf(0.1), norm.ppf(0.9)
@@ -216,6 +218,7 @@ def test_risk_coverage_equals_scikit_learn_on_the_samples_kept():
     assert found.brier_difference.value == pytest.approx(gained)
 
 
+@pytest.mark.slow
 def test_calibrated_probabilities_gain_by_declining_and_noise_does_not():
     predictions = simulated_predictions(1500)
     found = risk_coverage(predictions, base_rate=0.5, n_resamples=300)

@@ -50,6 +50,7 @@ def smoothed_share(y: "pd.Series[float]") -> float:
     return float(targets.mean())
 
 
+@pytest.mark.slow
 def test_the_intercept_moves_by_what_the_cohort_differs_and_nothing_else_does(model) -> None:
     new = samples(4000)
     found = recalibrate(model, new, standardisation="cohort", source=SOURCE)
@@ -105,6 +106,7 @@ def test_no_sample_has_a_probability_from_a_shift_that_its_patient_entered(model
         np.testing.assert_allclose(found.cross_fitted.loc[held, "prior"], rate, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_cross_fitting_does_not_set_label_and_shift_against_each_other(model) -> None:
     # Leaving out one sample at a time would: the shift without a resistant sample is the lower.
     def lead_of_the_resistant(shift: "pd.Series[float]", y: "pd.Series[float]") -> float:

@@ -28,6 +28,8 @@ from pipelines.reports.evaluation import render_evaluation
 from pipelines.score import PREDICTION_COLUMNS, ScoredCohort, score_cohort
 from pipelines.tracking import LoadedModel, Store, load_model, open_store
 
+pytestmark = pytest.mark.slow
+
 MakeCohort = Callable[..., ad.AnnData]
 RESAMPLES = 50
 OUT_OF_SCOPE = 6
@@ -230,7 +232,6 @@ def test_a_cohort_without_labels_of_both_classes_is_refused(cohort: IngestedCoho
         require_labels(cohort)
 
 
-@pytest.mark.slow
 def test_a_cohort_trained_on_is_warned_of_loudly_and_not_recalibrated_on(
     model: ResistanceModel, cohort: IngestedCohort
 ) -> None:
@@ -319,7 +320,6 @@ def test_the_recalibrated_calls_are_made_at_the_cohort_s_own_cross_fitted_base_r
     assert others["threshold"].eq(0.5).all()
 
 
-@pytest.mark.slow
 def test_page_and_caption_say_whose_base_rate_it_is(
     model: ResistanceModel,
     cohort: IngestedCohort,
@@ -422,7 +422,6 @@ def run(demo_run, session_store: str, monkeypatch: pytest.MonkeyPatch):
     return invoke
 
 
-@pytest.mark.slow
 def test_a_recalibrated_version_scores_with_its_own_intercept(
     demo_run, run, session_store: str, tmp_path: Path
 ) -> None:
@@ -466,7 +465,6 @@ def test_a_recalibrated_version_scores_with_its_own_intercept(
     assert facts["recalibrations"][0]["n"] == int(version.tags["recalibrated_n"])
 
 
-@pytest.mark.slow
 def test_a_cohort_of_the_training_is_evaluated_with_a_warning(demo_run, run, tmp_path) -> None:
     asked = ("--cohort", demo_run.folder / "demo_tpm.yaml", "--model")
     result = run("evaluate", *asked, "models:/oncoresist-demo@champion", "--output", tmp_path / "x")
@@ -475,7 +473,6 @@ def test_a_cohort_of_the_training_is_evaluated_with_a_warning(demo_run, run, tmp
     assert "IN-SAMPLE" in (tmp_path / "x" / "evaluation.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_an_unlabelled_cohort_ends_in_one_message_and_writes_nothing(
     demo_run, run, tmp_path
 ) -> None:

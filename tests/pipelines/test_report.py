@@ -153,6 +153,7 @@ def test_the_report_is_built_again_from_its_tables_byte_for_byte(
         assert (copy / page).read_bytes() == (folder / page).read_bytes(), page
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_place_of_the_report_is_told_before_anything_is_written(
     folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_what_stands_in_the_place_of_the_report_is_told_before_anything_is_writt
         assert [file.name for file in target.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_no_name_from_the_input_is_taken_for_anything_but_text(
     folder_of: Callable[[str], Path],
 ) -> None:

@@ -454,6 +454,7 @@ def test_a_new_cohort_is_not_taken_for_a_training_cohort(
     assert not scored(model_of("ici"), ingested(make_cohort(60, seed=4))).in_sample
 
 
+@pytest.mark.slow
 def test_the_report_shows_which_genes_were_found(
     model_of: Model, make_cohort: MakeCohort, catalogue: Catalogue
 ) -> None:
@@ -471,6 +472,7 @@ def test_the_report_shows_which_genes_were_found(
         assert (f"{shown}<td>{row['missing']}</td>" in page) == bool(row["missing"])
 
 
+@pytest.mark.slow
 def test_the_report_of_values_scaled_per_gene_has_no_quality_figures(
     model_of: Model, make_cohort: MakeCohort
 ) -> None:

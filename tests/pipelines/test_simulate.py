@@ -21,6 +21,8 @@ from pipelines.ingest import IngestedCohort, ingest_cohort
 from pipelines.simulate import Finding, SimulatedTruth, judge_demo, simulate_cohorts
 from tests.fixtures import Simulated
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 SIGNS = default_catalogue().signs("ici")
 
@@ -139,7 +141,6 @@ def test_recist_and_response_do_not_contradict(folder, truth):
         assert set(clinical["recist"]) == set(meaning)
 
 
-@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(folder, truth, tmp_path):
     assert simulate_cohorts(tmp_path / "again", seed=SEED) == truth
     simulate_cohorts(tmp_path / "other", seed=SEED + 1)
@@ -225,27 +226,23 @@ def judged(
     return judge_demo(found.attributions.values.abs().mean(), table, truth=truth)
 
 
-@pytest.mark.slow
 def test_the_model_finds_what_was_planted(dataset, truth):
     findings = judged(dataset, truth, signs=SIGNS)
     assert len(findings) == 6
     assert [finding for finding in findings if not finding.passed] == []
 
 
-@pytest.mark.slow
 def test_shuffled_labels_are_judged_as_finding_nothing(dataset, truth):
     samples = shuffle_labels(dataset.samples, rng=np.random.default_rng(0))
     findings = judged(dataset, truth, samples=samples, signs=SIGNS)
     assert not any(f.passed for f in findings if f.what.startswith(("planted", "reported")))
 
 
-@pytest.mark.slow
 def test_without_constraints_the_opposed_marker_is_used_and_judged_so(dataset, truth):
     findings = judged(dataset, truth, signs=None)
     assert [f.what for f in findings if not f.passed] == ["held by its sign: il17"]
 
 
-@pytest.mark.slow
 def test_without_cohort_standardisation_the_decoy_is_used_far_more(dataset, truth):
     shap = {
         arm: next(

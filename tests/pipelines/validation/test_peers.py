@@ -69,6 +69,7 @@ def test_without_covariates_there_are_signatures_and_the_prior_alone(
         assert frame["resistant"].equals(dataset.samples["resistant"].loc[frame.index])
 
 
+@pytest.mark.slow
 def test_with_a_covariate_clinical_models_take_part_and_score_those_who_state_it(
     make_cohort: MakeCohort, catalogue: Catalogue
 ) -> None:
@@ -83,6 +84,7 @@ def test_with_a_covariate_clinical_models_take_part_and_score_those_who_state_it
     assert peers["combined"]["score"].notna().all()
 
 
+@pytest.mark.slow
 def test_samples_excluded_by_name_are_out_of_every_table(
     make_cohort: MakeCohort, catalogue: Catalogue
 ) -> None:
