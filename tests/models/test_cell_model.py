@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 import skops.io
 from scipy.special import logit
 
@@ -144,7 +145,9 @@ def test_patients_weigh_the_same_and_so_do_their_lesions():
     expected = model.standardise(table.features.iloc[cells])
     labels = names.map(lesions["resistant"]).astype(int)
     trees = model.classifier.estimator_
-    by_hand = trees._member(0, [0] * 4).fit(expected.to_numpy(float), labels, sample_weight=weights)
+    by_hand = trees._member(LGBMClassifier, 0, [0] * 4).fit(
+        expected.to_numpy(float), labels, sample_weight=weights
+    )
     np.testing.assert_array_equal(
         trees.decision_function(expected), by_hand.predict(expected.to_numpy(float), raw_score=True)
     )

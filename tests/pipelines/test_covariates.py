@@ -110,6 +110,7 @@ def test_the_table_of_samples_has_the_same_columns_whatever_a_cohort_states(
         *("cancer_type", "drug", "drug_class"),
         *("pfs_time", "pfs_event", "os_time", "os_event"),
         *COVARIATES,
+        "cell_line",
     ]
     numbers = ["pfs_time", "os_event", *(n for n, one in COVARIATES.items() if one.is_number)]
     assert set(samples[numbers].dtypes.astype(str)) == {"float64"}

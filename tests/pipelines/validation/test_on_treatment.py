@@ -19,7 +19,7 @@ from pipelines.validation.on_treatment import (
     on_treatment_table,
     on_treatment_tables,
 )
-from tests.conftest import ICI
+from tests.fixtures import ICI
 
 MakeCohort = Callable[..., ad.AnnData]
 GENES = ("GZMA", "PRF1")
