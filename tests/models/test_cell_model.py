@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from lightgbm import LGBMClassifier
 import skops.io
+from lightgbm import LGBMClassifier
 from scipy.special import logit
 
 from features.errors import CohortError, ConfigError, ModelError
