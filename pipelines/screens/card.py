@@ -25,6 +25,14 @@ _FIGURES = (
     ("classifier", "auroc"),
     ("tissue_mean", "auroc"),
 )
+_TRANSFERRED = (
+    "spearman",
+    "within_tissue_spearman",
+    "auroc",
+    "unsigned_spearman",
+    "unsigned_auroc",
+)
+"""Figures of a transfer; patients have no number, and so the AUROC alone."""
 _DIGITS = 2
 _MOST_REASONS = 6
 
@@ -81,7 +89,8 @@ def _transfers(record: RunRecord) -> list[dict[str, Any]]:
     keys = ["train", "test", "n_train", "n_test", "shared", "genes", "features"]
     rows = []
     for values, part in table.groupby(keys, sort=False):
-        found = {row["metric"]: interval(row, digits=_DIGITS) for row in _records(part)}
+        found = dict.fromkeys(_TRANSFERRED, "–")
+        found |= {row["metric"]: interval(row, digits=_DIGITS) for row in _records(part)}
         rows.append({**dict(zip(keys, values, strict=True)), **found})
     return rows
 
