@@ -91,7 +91,9 @@ def analyse(
     estimates = {CLASSIFIER: _auroc_alone(by_class, **noise)}
     if task.continuous:
         estimates[MODEL] = mean_estimates(held.predictions, **noise)
-        free = predict_by_folds(X, task.samples, settings=settings, signs={}, **folds)
+        free = predict_by_folds(
+            X, task.samples, settings=settings, signs={}, classify=False, **folds
+        )
         estimates[UNSIGNED] = mean_estimates(free.predictions, **noise)
         if config.permutations:
             estimates[NULL] = _null(
@@ -127,9 +129,7 @@ def _null(
     found: dict[str, list[float]] = {"spearman": [], "within_tissue_spearman": []}
     for _ in range(config.permutations):
         order = rng.permutation(len(samples))
-        shuffled = samples.assign(
-            resistance=samples["resistance"].to_numpy()[order], resistant=np.nan
-        )
+        shuffled = samples.assign(resistance=samples["resistance"].to_numpy()[order])
         held = predict_by_folds(
             X,
             shuffled,
@@ -138,6 +138,7 @@ def _null(
             n_splits=config.n_splits,
             n_repeats=1,
             seed=seed,
+            classify=False,
         )
         one = evaluate_responses(held.predictions, n_resamples=0, seed=seed)
         for metric, values in found.items():

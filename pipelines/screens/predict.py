@@ -54,6 +54,7 @@ def predict_by_folds(
     n_splits: int,
     n_repeats: int,
     seed: int,
+    classify: bool = True,
 ) -> Held:
     """Return out-of-fold predictions of a response and of its label, lines held out.
 
@@ -68,6 +69,8 @@ def predict_by_folds(
     n_splits, n_repeats, seed
         Folds; those of a line depend on the line's place in alphabetical order, so that groups of
         one cohort that hold the same lines share them.
+    classify
+        Predict the label too, not the number alone; else ``score`` is NaN.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def predict_by_folds(
     """
     parts, explained = [], []
     for repeat, train, test in _folds(samples, n_splits, n_repeats, seed):
-        learner = _Learner(X, samples, train, settings, signs)
+        learner = _Learner(X, samples, train, settings, signs, classify=classify)
         parts.append(learner.predict(test).assign(repeat=repeat))
         if repeat == 0 and learner.regressor is not None:
             explained.append(_explain(learner.regressor, X.iloc[test]))
@@ -165,6 +168,8 @@ class _Learner:
         train: Positions,
         settings: Mapping[str, Any],
         signs: Mapping[str, int],
+        *,
+        classify: bool = False,
     ) -> None:
         self.X, self.samples = X, samples
         held = {name: sign for name, sign in signs.items() if name in X}
@@ -180,7 +185,7 @@ class _Learner:
         labelled = train[samples["resistant"].iloc[train].notna().to_numpy()]
         y = samples["resistant"].iloc[labelled].astype(int)
         self.classifier: ResistanceClassifier | None = None
-        if y.nunique() > 1:
+        if classify and y.nunique() > 1:
             self.classifier = ResistanceClassifier(**settings, monotone_constraints=held).fit(
                 X.iloc[labelled], y, groups=samples["line"].iloc[labelled]
             )
