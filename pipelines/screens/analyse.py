@@ -84,16 +84,19 @@ def analyse(
         nothing = pd.DataFrame(columns=[*COLUMNS, "predicted", "score", "repeat"])
         return Analysis(task, X, {}, nothing, tissues, None)
     signs = catalogue.signs(setting)
-    folds = {"n_splits": config.n_splits, "n_repeats": config.n_repeats, "seed": seed}
-    held = predict_by_folds(X, task.samples, settings=settings, signs=signs, **folds)
+    folds: dict[str, Any] = {
+        "settings": settings,
+        "n_splits": config.n_splits,
+        "n_repeats": config.n_repeats,
+        "seed": seed,
+    }
+    held = predict_by_folds(X, task.samples, signs=signs, **folds)
     noise = {"n_resamples": n_resamples, "seed": seed}
     by_class = held.predictions.assign(predicted=held.predictions["score"])
     estimates = {CLASSIFIER: _auroc_alone(by_class, **noise)}
     if task.continuous:
         estimates[MODEL] = mean_estimates(held.predictions, **noise)
-        free = predict_by_folds(
-            X, task.samples, settings=settings, signs={}, classify=False, **folds
-        )
+        free = predict_by_folds(X, task.samples, signs={}, classify=False, **folds)
         estimates[UNSIGNED] = mean_estimates(free.predictions, **noise)
         if config.permutations:
             estimates[NULL] = _null(
