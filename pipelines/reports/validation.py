@@ -69,7 +69,14 @@ class RunRecord:
 
     @cached_property
     def all_figures(self) -> Mapping[str, Path]:
-        """The same, with those of single cells and of models without signs."""
+        """The same, with those of single cells and of models without signs.
+
+        Of drug screens those of the drugs, and how the model's probabilities hold.
+        """
+        if self.config.get("screens"):
+            chosen = [*self.folder.glob("figures/drugs/*.png"), *self.folder.glob("shap/screen_*")]
+            chosen += self.folder.glob("figures/calibration/reliability.png")
+            return {file.stem: file for file in chosen}
         files = [*self.folder.glob("cells/*.png"), *self.folder.glob("shap/unsigned_*.png")]
         return {**self.figures, **{file.stem: file for file in sorted(files)}}
 
