@@ -32,7 +32,7 @@ def line_identity(name: str) -> str:
     """Return the identity of a cell line: capitals and digits, without the tissue before a colon.
 
     ``NCI-H69``, ``NCI_H69`` and ``H69`` are one; so are lines of one donor (:data:`SAME_DONOR`). A
-    name without a letter or a digit is returned as it is.
+    name without a letter or a digit is returned in capitals.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def line_identity(name: str) -> str:
     if bare in _APART:
         return _APART[bare]
     key = _NCI_H.sub(r"NCIH\1", _BANK.sub("", _NOT_NAME.sub("", bare)))
-    return SAME_DONOR.get(key, key) or name
+    return SAME_DONOR.get(key, key) or name.strip().upper()
 
 
 def unite_by_cosmic(lines: pd.DataFrame) -> "pd.Series[str]":
