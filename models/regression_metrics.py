@@ -31,7 +31,8 @@ def weighted_spearman(x: Array, y: Array, weights: Array) -> Array:
     """Return Spearman's rho of each row of ``weights`` (n_resamples, n_samples).
 
     Weights are how often a sample was drawn: each row is ranked anew, ties by their mean rank. NaN
-    where a row leaves either side a single value.
+    where a row leaves either side a single value. ``x`` and ``y`` are (n_samples,), or
+    (n_resamples, n_samples) where a resample has values of its own.
     """
     first, second = _ranks(x, weights), _ranks(y, weights)
     total = weights.sum(axis=1, keepdims=True)
@@ -43,13 +44,20 @@ def weighted_spearman(x: Array, y: Array, weights: Array) -> Array:
 
 def _ranks(values: Array, weights: Array) -> Array:
     """Return mid-ranks (n_resamples, n_samples) of values that stand as often as drawn."""
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(values[order]) > 0])
-    counts = np.add.reduceat(weights[:, order], starts, axis=1)
-    middle = np.cumsum(counts, axis=1) - counts / 2
-    level = np.empty(values.size, dtype=int)
-    level[order] = np.repeat(np.arange(starts.size), np.diff(np.r_[starts, values.size]))
-    return np.asarray(middle[:, level])
+    table = np.broadcast_to(values, weights.shape)
+    order = np.argsort(table, axis=1, kind="stable")
+    ordered, drawn = (np.take_along_axis(one, order, axis=1) for one in (table, weights))
+    above = np.cumsum(drawn, axis=1)
+    apart = np.diff(ordered, axis=1) > 0
+    edge = np.ones((len(weights), 1), dtype=bool)
+    starts, ends = np.hstack([edge, apart]), np.hstack([apart, edge])
+    # A tie reaches from what lies below its first value to what lies below the next one.
+    low = np.maximum.accumulate(np.where(starts, above - drawn, 0.0), axis=1)
+    high = np.where(ends, above, np.inf)
+    high = np.minimum.accumulate(high[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(weights.shape)
+    np.put_along_axis(ranks, order, (low + high) / 2, axis=1)
+    return ranks
 
 
 def evaluate_responses(
@@ -100,15 +108,12 @@ def _within_tissues(usable: pd.DataFrame, weights: Array) -> Array:
     totals = drawn @ tissues
     values = {name: part[name].to_numpy(dtype=float) for name in ("resistance", "predicted")}
     means = {name: ratio((drawn * own) @ tissues, totals) for name, own in values.items()}
-    rows = []
-    for place, row in enumerate(drawn):
-        # Each resample has tissue means of its own.
-        left = [
-            (own - np.nan_to_num(means[name][place]) @ tissues.T).round(_ROUNDING)
-            for name, own in values.items()
-        ]
-        rows.append(weighted_spearman(left[0], left[1], row[None, :])[0])
-    return np.array(rows)
+    # Each resample has tissue means of its own.
+    left = [
+        (own - np.nan_to_num(means[name]) @ tissues.T).round(_ROUNDING)
+        for name, own in values.items()
+    ]
+    return weighted_spearman(left[0], left[1], drawn)
 
 
 def _auroc(usable: pd.DataFrame, weights: Array) -> Array:
