@@ -1,13 +1,11 @@
 """How well the response to each group of drugs is predicted, beside the tissue's mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue
 from models.explanation import Attributions
 from models.metrics import Estimate
 from models.regression_metrics import (
@@ -15,11 +13,11 @@ from models.regression_metrics import (
     evaluate_responses,
     tissue_mean_of_others,
 )
-from pipelines.screens.predict import COLUMNS, predict_by_folds, predict_by_tissue
+from pipelines.screens.options import ScreenOptions
+from pipelines.screens.predict import COLUMNS, Held, predict_by_folds, predict_by_tissue
 from pipelines.screens.task import Task
-from pipelines.settings.screens import ScreensConfig
 
-__all__ = ["TISSUE_MEAN", "Analysis", "analyse", "mean_estimates"]
+__all__ = ["TISSUE_MEAN", "Analysis", "analyse", "hold_out_lines", "mean_estimates"]
 
 TISSUE_MEAN = "tissue_mean"
 MODEL = "model"
@@ -59,93 +57,93 @@ class Analysis:
     attributions: Attributions | None
 
 
-def analyse(
-    task: Task,
-    *,
-    catalogue: Catalogue,
-    setting: str,
-    min_coverage: float,
-    settings: Mapping[str, Any],
-    config: ScreensConfig,
-    n_resamples: int,
-    seed: int,
-) -> Analysis:
+def analyse(task: Task, options: ScreenOptions) -> Analysis:
     """Return how well a task is predicted by models that had not seen the line or its tissue.
 
-    One configuration (``settings``), nothing chosen: the figures need no inner folds. Signs of the
+    One configuration of the trees, nothing chosen: the figures need no inner folds. Signs of the
     catalogue's setting are held, and left free beside it. Cell lines take no features of T cells,
     myeloid cells or stroma, which they do not hold. Where the task's genes give no feature there
     are no estimates.
     """
-    X = task.features(catalogue, setting=setting, min_coverage=min_coverage)
-    X = X[task.testable(catalogue, list(map(str, X)))]
+    X = task.features(options.catalogue, **options.features)
+    X = X[task.testable(options.catalogue, list(map(str, X)))]
     tissues = pd.DataFrame(columns=["tissue", "n", "rho", "low", "high"])
     if X.empty:
         nothing = pd.DataFrame(columns=[*COLUMNS, "predicted", "score", "repeat"])
         return Analysis(task, X, {}, nothing, tissues, None)
-    signs = catalogue.signs(setting)
-    folds: dict[str, Any] = {
-        "settings": settings,
-        "n_splits": config.n_splits,
-        "n_repeats": config.n_repeats,
-        "seed": seed,
-    }
-    held = predict_by_folds(X, task.samples, signs=signs, **folds)
-    noise = {"n_resamples": n_resamples, "seed": seed}
+    held = hold_out_lines(X, task.samples, options, signs=options.signs)
     by_class = held.predictions.assign(predicted=held.predictions["score"])
-    estimates = {CLASSIFIER: _auroc_alone(by_class, **noise)}
+    estimates = {CLASSIFIER: _auroc_alone(by_class, **options.noise)}
     if task.continuous:
-        estimates[MODEL] = mean_estimates(held.predictions, **noise)
-        free = predict_by_folds(X, task.samples, signs={}, classify=False, **folds)
-        estimates[UNSIGNED] = mean_estimates(free.predictions, **noise)
-        if config.permutations:
-            estimates[NULL] = _null(
-                X, task.samples, settings=settings, signs=signs, config=config, seed=seed
-            )
-        naive = task.samples.assign(predicted=tissue_mean_of_others(task.samples))
-        found = evaluate_responses(naive, **noise)
-        # Of a single tissue the mean of the others falls as a line's own response rises.
-        shown = ("spearman", "rmse", "auroc") if task.samples["tissue"].nunique() > 1 else ("rmse",)
-        estimates[TISSUE_MEAN] = {name: found[name] for name in shown}
+        estimates[MODEL] = mean_estimates(held.predictions, **options.noise)
+        free = hold_out_lines(X, task.samples, options, signs={}, classify=False)
+        estimates[UNSIGNED] = mean_estimates(free.predictions, **options.noise)
+        if options.folds.permutations:
+            estimates[NULL] = _null(X, task.samples, options)
+        estimates[TISSUE_MEAN] = _of_tissue_mean(task.samples, options)
         apart = predict_by_tissue(
-            X, task.samples, settings=settings, signs=signs, least=config.least_tissue
+            X,
+            task.samples,
+            settings=options.trees,
+            signs=options.signs,
+            least=options.folds.least_tissue,
         )
         if len(apart):
-            estimates[TISSUE_OUT] = evaluate_responses(apart, **noise)
+            estimates[TISSUE_OUT] = evaluate_responses(apart, **options.noise)
             tissues = _by_tissue(apart)
     return Analysis(task, X, estimates, held.predictions, tissues, held.attributions)
 
 
-def _null(
+def hold_out_lines(
     X: pd.DataFrame,
     samples: pd.DataFrame,
+    options: ScreenOptions,
     *,
-    settings: Mapping[str, Any],
     signs: Mapping[str, int],
-    config: ScreensConfig,
-    seed: int,
-) -> dict[str, Estimate]:
+    classify: bool = True,
+) -> Held:
+    """Return the predictions of models that had not seen the line, in the options' folds."""
+    return predict_by_folds(
+        X,
+        samples,
+        settings=options.trees,
+        signs=signs,
+        n_splits=options.folds.n_splits,
+        n_repeats=options.folds.n_repeats,
+        seed=options.seed,
+        classify=classify,
+    )
+
+
+def _of_tissue_mean(samples: pd.DataFrame, options: ScreenOptions) -> dict[str, Estimate]:
+    """Return the figures of the tissue's mean that mean something.
+
+    Within a tissue it falls as a line's own response rises: of a single tissue it ranks nobody.
+    """
+    naive = samples.assign(predicted=tissue_mean_of_others(samples))
+    found = evaluate_responses(naive, **options.noise)
+    several = samples["tissue"].nunique() > 1
+    return {name: found[name] for name in ("rmse", *(("spearman", "auroc") if several else ()))}
+
+
+def _null(X: pd.DataFrame, samples: pd.DataFrame, options: ScreenOptions) -> dict[str, Estimate]:
     """Return what the regression shows on responses shuffled over the samples.
 
     A model of folds learns the tissues' means without the line it is asked about: within tissues,
     no signal lies a little below 0. One repeat and one seed of the trees a shuffle.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([options.seed, 1])
+    quick = replace(
+        options,
+        trees={**options.trees, "n_seeds": 1},
+        folds=options.folds.model_copy(update={"n_repeats": 1}),
+    )
     found: dict[str, list[float]] = {"spearman": [], "within_tissue_spearman": []}
-    for _ in range(config.permutations):
+    for _ in range(options.folds.permutations):
         order = rng.permutation(len(samples))
         shuffled = samples.assign(resistance=samples["resistance"].to_numpy()[order])
-        held = predict_by_folds(
-            X,
-            shuffled,
-            settings={**settings, "n_seeds": 1},
-            signs=signs,
-            n_splits=config.n_splits,
-            n_repeats=1,
-            seed=seed,
-            classify=False,
-        )
-        one = evaluate_responses(held.predictions, n_resamples=0, seed=seed)
+        held = hold_out_lines(X, shuffled, quick, signs=options.signs, classify=False)
+        one = evaluate_responses(held.predictions, n_resamples=0, seed=options.seed)
         for metric, values in found.items():
             values.append(one[metric].value)
     return {metric: _range(values) for metric, values in found.items()}

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -19,6 +18,7 @@ from pipelines.screens.evidence import (
     shared_line_evidence,
 )
 from pipelines.screens.identity import identity_doubts, line_identities
+from pipelines.screens.options import ScreenOptions
 from pipelines.screens.predict import lines_to_hold_out
 from pipelines.screens.single_genes import genes_by_drug
 from pipelines.screens.task import Task, find_task, tasks_of
@@ -32,7 +32,6 @@ __all__ = [
     "run_screens",
     "screen_metrics",
     "screen_tables",
-    "tree_settings",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -79,12 +78,6 @@ class Screens:
     genes: pd.DataFrame
     absent: Mapping[str, Sequence[str]]
     notes: tuple[str, ...]
-
-
-def tree_settings(config: ExperimentConfig) -> dict[str, float | int]:
-    """Return the settings of the trees of an experiment, for regression and classification."""
-    settings = config.classifier.model_dump(exclude={"monotone"})
-    return {**settings, "n_jobs": 2, "random_state": config.seed}
 
 
 @dataclass(frozen=True)
@@ -135,15 +128,7 @@ def run_screens(
         As of :func:`plan_screens`, or a transfer has no feature.
     """
     plan = plan_screens(screens, cohorts=cohorts, samples=config.samples)
-    common: dict[str, Any] = {
-        "catalogue": catalogue,
-        "setting": config.setting,
-        "min_coverage": config.features.min_coverage,
-        "settings": tree_settings(config),
-        "config": screens,
-        "n_resamples": config.validation.n_resamples,
-        "seed": config.seed,
-    }
+    options = ScreenOptions.of(config, screens, catalogue=catalogue)
     analyses, notes = [], []
     for task in plan.tasks:
         if len(task.samples) < _FEWEST_SAMPLES:
@@ -153,24 +138,27 @@ def run_screens(
             )
             continue
         progress(f"drug screens: {task.name}")
-        analyses.append(analyse(task, **common))
+        analyses.append(analyse(task, options))
         if analyses[-1].features.empty:
             notes.append(f"{task.name}: its genes give no feature of setting '{config.setting}'")
     transfers = []
     for source, target in plan.pairs:
         progress(f"drug screens: {source.name} to {target.name}")
-        transfers.append(transfer(source, target, **common))
+        transfers.append(transfer(source, target, options))
     evidence = _evidence(cohorts, catalogue)
     identities = line_identities(plan.tasks)
     doubts = [*doubts_of(evidence), *identity_doubts(identities)]
     for doubt in doubts:
         _LOG.warning("%s", doubt)
-    absent = {
-        one.task.cohort: [name for name in catalogue.marker_ids if name not in one.features]
-        for one in analyses
-    }
+    absent = {one.task.cohort: _absent(one, catalogue) for one in analyses}
     genes = genes_by_drug(cohorts, genes=screens.genes)
     return Screens(analyses, transfers, evidence, identities, genes, absent, (*doubts, *notes))
+
+
+def _absent(one: Analysis, catalogue: Catalogue) -> list[str]:
+    """Return the features that its genes do not give, of those that its samples can have."""
+    testable = one.task.testable(catalogue, catalogue.marker_ids)
+    return [name for name in testable if name not in one.features]
 
 
 def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.DataFrame:

@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.catalogue import Catalogue
 from features.errors import ConfigError
 from features.gene_scores import ScoreKind
 from models.metrics import Estimate
-from pipelines.screens.analyse import mean_estimates
-from pipelines.screens.predict import predict_by_folds, responses_of
+from pipelines.screens.analyse import hold_out_lines, mean_estimates
+from pipelines.screens.options import ScreenOptions
+from pipelines.screens.predict import responses_of
 from pipelines.screens.task import Task
-from pipelines.settings.screens import ScreensConfig
 
 __all__ = ["Transfer", "trained_rows", "transfer"]
 
@@ -54,18 +52,7 @@ class Transfer:
     estimates: Mapping[str, Estimate]
 
 
-def transfer(
-    source: Task,
-    target: Task,
-    *,
-    catalogue: Catalogue,
-    setting: str,
-    min_coverage: float,
-    settings: Mapping[str, Any],
-    config: ScreensConfig,
-    n_resamples: int,
-    seed: int,
-) -> Transfer:
+def transfer(source: Task, target: Task, options: ScreenOptions) -> Transfer:
     """Return how a model of ``source`` does on ``target``.
 
     Groups of one cohort share their lines: the line asked about is held out of the folds. Of two
@@ -78,51 +65,22 @@ def transfer(
         As of :func:`trained_rows`, or no feature is in both.
     """
     kept = trained_rows(source, target)
-    kind: ScoreKind = "mean_z" if source.scaled or target.scaled else "rank"
-    first, second = _on_shared_genes(source, target)
-    both = ad.concat([first.adata, second.adata], join="inner", index_unique="-")
-    tables = [
-        task.features(
-            catalogue,
-            setting=setting,
-            min_coverage=min_coverage,
-            like=both,
-            score_kind=kind,
-            least=_SMALL_COHORT,
-        )
-        for task in (first, second)
-    ]
-    common = [str(name) for name in tables[0] if name in tables[1]]
-    names = source.testable(catalogue, common)
-    if not names:
-        raise ConfigError(
-            f"screens.transfers: {source.name} and {target.name} have no feature of setting "
-            f"'{setting}' in common ({both.n_vars} genes); take this transfer out"
-        )
-    noise = {"n_resamples": n_resamples, "seed": seed}
+    first, second, n_genes = _features_of_both(source, target, options)
     shared = set(source.samples["line"]) & set(target.samples["line"])
     estimates: dict[str, Estimate] = {}
-    for prefix, signs in (("", catalogue.signs(setting)), (UNSIGNED_PREFIX, {})):
+    for prefix, signs in (("", options.signs), (UNSIGNED_PREFIX, {})):
         if source.cohort == target.cohort:
-            predictions = _across_groups(
-                tables[0][names],
-                source,
-                target,
-                settings=settings,
-                signs=signs,
-                config=config,
-                seed=seed,
-            )
+            predictions = _across_groups(first, source, target, options, signs=signs)
         else:
             predictions = responses_of(
-                tables[0].loc[kept, names],
+                first[kept],
                 source.samples[kept],
-                tables[1][names],
+                second,
                 target.samples,
-                settings=settings,
+                settings=options.trees,
                 signs=signs,
             ).assign(repeat=0)
-        found = _estimates(predictions, continuous=target.continuous, **noise)
+        found = _estimates(predictions, continuous=target.continuous, **options.noise)
         estimates |= {f"{prefix}{metric}": one for metric, one in found.items()}
     return Transfer(
         source.name,
@@ -130,8 +88,8 @@ def transfer(
         int(kept.sum()),
         len(target.samples),
         len(shared),
-        both.n_vars,
-        len(names),
+        n_genes,
+        first.shape[1],
         estimates,
     )
 
@@ -180,34 +138,47 @@ def trained_rows(source: Task, target: Task) -> NDArray[np.bool_]:
     return kept.to_numpy()
 
 
-def _on_shared_genes(source: Task, target: Task) -> tuple[Task, Task]:
+def _features_of_both(
+    source: Task, target: Task, options: ScreenOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Return the features of both sets by the genes that both measure, and how many those are.
+
+    Each set is standardised within itself; both by mean z where the values of one are scaled.
+    """
+    kind: ScoreKind = "mean_z" if source.scaled or target.scaled else "rank"
     genes = source.adata.var_names.intersection(target.adata.var_names)
-    return (
-        replace(source, adata=source.adata[:, genes].copy()),
-        replace(target, adata=target.adata[:, genes].copy()),
+    sides = [replace(task, adata=task.adata[:, genes].copy()) for task in (source, target)]
+    both = ad.concat([task.adata for task in sides], join="inner", index_unique="-")
+    first, second = (
+        task.features(
+            options.catalogue,
+            **options.features,
+            like=both,
+            score_kind=kind,
+            least=_SMALL_COHORT,
+        )
+        for task in sides
     )
+    common = [str(name) for name in first if name in second]
+    names = source.testable(options.catalogue, common)
+    if not names:
+        raise ConfigError(
+            f"screens.transfers: {source.name} and {target.name} have no feature of setting "
+            f"'{options.setting}' in common ({len(genes)} genes); take this transfer out"
+        )
+    return first[names], second[names], len(genes)
 
 
 def _across_groups(
     X: pd.DataFrame,
     source: Task,
     target: Task,
+    options: ScreenOptions,
     *,
-    settings: Mapping[str, Any],
     signs: Mapping[str, int],
-    config: ScreensConfig,
-    seed: int,
 ) -> pd.DataFrame:
     """Return predictions of the source's models, each line held out, and the target's response."""
-    held = predict_by_folds(
-        X,
-        source.samples,
-        settings=settings,
-        signs=signs,
-        n_splits=config.n_splits,
-        n_repeats=config.n_repeats,
-        seed=seed,
-    ).predictions
+    held = hold_out_lines(X, source.samples, options, signs=signs).predictions
     # By sample, not by line: two lines of one donor are two samples that respond each their way.
     asked = target.samples[["resistance", "resistant"]]
     return held.drop(columns=["resistance", "resistant"]).join(asked, how="inner")

@@ -14,6 +14,7 @@ from models.metrics import Estimate
 from models.regression_metrics import NO_TISSUE, evaluate_responses
 from pipelines.screens import predict
 from pipelines.screens.analyse import Analysis, analyse
+from pipelines.screens.options import ScreenOptions
 from pipelines.screens.predict import predict_by_folds, predict_by_tissue
 from pipelines.screens.task import Task
 from pipelines.settings.screens import ScreensConfig
@@ -136,16 +137,16 @@ def analysed(catalogue: Catalogue) -> Callable[..., Analysis]:
     """Return an analysis of a task with few folds."""
 
     def run(task: Task, **settings: Any) -> Analysis:
-        return analyse(
-            task,
+        options = ScreenOptions(
             catalogue=catalogue,
             setting="adc",
             min_coverage=0.5,
-            settings=QUICK_TREES,
-            config=ScreensConfig(n_splits=4, n_repeats=1),
+            trees=QUICK_TREES,
+            folds=ScreensConfig(n_splits=4, n_repeats=1),
             n_resamples=50,
             seed=0,
         )
+        return analyse(task, options)
 
     return run
 

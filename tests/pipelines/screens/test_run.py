@@ -12,13 +12,13 @@ from pipelines.config import ExperimentConfig
 from pipelines.ingest import IngestedCohort
 from pipelines.screens import log
 from pipelines.screens.log import log_screens
+from pipelines.screens.options import tree_settings
 from pipelines.screens.run import (
     Screens,
     plan_screens,
     run_screens,
     screen_metrics,
     screen_tables,
-    tree_settings,
 )
 from pipelines.settings.screens import ScreensConfig
 from tests.screens import Screen, ingest_screen, line_names, make_screen

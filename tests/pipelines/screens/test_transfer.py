@@ -10,6 +10,7 @@ from features.catalogue import Catalogue
 from features.errors import ConfigError
 from pipelines.screens import predict
 from pipelines.screens import transfer as transfers
+from pipelines.screens.options import ScreenOptions
 from pipelines.screens.task import Task
 from pipelines.screens.transfer import Transfer, transfer
 from pipelines.settings.screens import ScreensConfig
@@ -20,12 +21,12 @@ def run(source: Task, target: Task, catalogue: Catalogue, **changed: Any) -> Tra
     said: dict[str, Any] = {
         "setting": "adc",
         "min_coverage": 0.5,
-        "settings": QUICK_TREES,
-        "config": ScreensConfig(n_splits=4, n_repeats=1),
+        "trees": QUICK_TREES,
+        "folds": ScreensConfig(n_splits=4, n_repeats=1),
         "n_resamples": 50,
         "seed": 0,
     }
-    return transfer(source, target, catalogue=catalogue, **(said | changed))
+    return transfer(source, target, ScreenOptions(catalogue=catalogue, **(said | changed)))
 
 
 def without(screen: Screen, genes: list[str]) -> Screen:
