@@ -4,7 +4,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,11 @@ from features.cohort import (
 from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
-from features.therapy import DrugTable
 from features.units import Unit, UnitFinding, detect_unit
-from pipelines.reading.drug_tables import SCREEN_COLUMNS, DrugScreen, read_drug_screen
+from pipelines.reading.drug_evidence import doubts_of, efflux_evidence, experiment_evidence
+from pipelines.reading.drug_tables import DrugScreen
 from pipelines.reading.h5ad import read_h5ad
-from pipelines.reading.observations import build_observations
+from pipelines.reading.samples import label_rule, read_samples
 from pipelines.reading.tables import (
     ExpressionTable,
     read_clinical,
@@ -35,7 +35,6 @@ from pipelines.reading.tables import (
     read_gene_lengths,
     read_gene_table,
 )
-from pipelines.screens.evidence import doubts_of, efflux_evidence, experiment_evidence
 from pipelines.settings.cohort import CohortConfig
 
 if TYPE_CHECKING:
@@ -141,18 +140,9 @@ def ingest_cohort(
     catalogue = catalogue or default_catalogue()
     path = root / config.expression
     table, clinical = _read(config, path, root, catalogue)
-    notes = [f"matrix: {table.orientation}"]
-    if config.renamed:
-        table = replace(table, values=_renamed(table.values, config, path))
-        notes.append(f"{len(config.renamed)} samples renamed as the configuration says (renamed)")
-    screen = _screen(config, table, root, DrugTable(catalogue))
-    if screen is not None:
-        rows = table.values.loc[screen.samples["expression_id"]].set_axis(screen.samples.index)
-        table, clinical = replace(table, values=rows), _clinical_of(screen)
-        notes += screen.notes
-    obs = build_observations(table.values.index, clinical, config=config, notes=notes)
-    if screen is not None:
-        obs = obs.join(screen.samples[list(SCREEN_COLUMNS)])
+    found = read_samples(table, clinical, config=config, path=path, root=root, catalogue=catalogue)
+    table, screen = found.table, found.screen
+    notes = [f"matrix: {table.orientation}", *found.notes]
     finding = unit_of(table.values.to_numpy(), config)
     lengths, lengths_file = _lengths(config, table, root, finding)
     genes = table.genes
@@ -161,7 +151,7 @@ def ingest_cohort(
     try:
         adata = _assemble(
             table,
-            obs,
+            found.obs,
             finding=finding,
             lengths=lengths,
             translate=lambda ids: translate_genes(ids, catalogue=catalogue, table=genes),
@@ -175,7 +165,7 @@ def ingest_cohort(
         evidence = pd.concat([evidence, experiment_evidence(config.name, screen)])
         notes += [f"warning: {doubt}" for doubt in doubts_of(evidence)]
     adata.uns["oncoresist"] |= {
-        "label_rule": _label_rule(config),
+        "label_rule": label_rule(config),
         "gene_lengths_known": table.lengths_known
         and (finding.unit != "counts" or lengths is not None),
         "notes": [*notes, *_quality_notes(adata, table, finding, lengths)],
@@ -191,53 +181,6 @@ def ingest_cohort(
     read += [root / name for name in named if name]
     files = {str(file): file_hash(file) for file in read}
     return IngestedCohort(adata, report, files, screen=screen)
-
-
-def _renamed(values: pd.DataFrame, config: CohortConfig, path: Path) -> pd.DataFrame:
-    """Return the expression under the names that the configuration gives its samples."""
-    where = f"cohort '{config.name}' ({path})"
-    unknown = [name for name in config.renamed if name not in values.index]
-    if unknown:
-        raise CohortError(
-            f"{where}: renamed names {examples(unknown)}, no samples of the expression file; its "
-            f"samples: {examples(values.index)}"
-        )
-    index = pd.Index([config.renamed.get(str(name), str(name)) for name in values.index])
-    repeated = index[index.duplicated()].unique()
-    if len(repeated):
-        raise CohortError(
-            f"{where}: renamed gives {len(repeated)} names to two samples: {examples(repeated)}; "
-            "rename the other one too"
-        )
-    return values.set_axis(index.astype(object))
-
-
-def _screen(
-    config: CohortConfig, table: ExpressionTable, root: Path, drugs: DrugTable
-) -> DrugScreen | None:
-    if config.drug_response is None:
-        return None
-    return read_drug_screen(
-        root / config.drug_response.table,
-        config.drug_response,
-        expression=table.values.index,
-        drugs=drugs,
-        where=f"cohort '{config.name}'",
-    )
-
-
-def _clinical_of(screen: DrugScreen) -> pd.DataFrame:
-    """Return a screen's samples as a clinical table: a row a sample, every cell text."""
-    table = screen.samples[["patient_id", "cancer_type", "drug"]].astype(str)
-    words = screen.samples["resistant"].map({1.0: "resistant", 0.0: "responsive"})
-    table = table.assign(response=words.astype(object).fillna(""))
-    return table.rename_axis("sample_id").reset_index()
-
-
-def _label_rule(config: CohortConfig) -> str:
-    if config.drug_response is not None:
-        return f"drug response; {config.drug_response.label.model_dump_json()}"
-    return f"RECIST, else response; {config.labels.model_dump_json()}"
 
 
 def _read(

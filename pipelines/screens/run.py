@@ -10,13 +10,13 @@ from features.catalogue import Catalogue
 from models.metrics import Estimate
 from pipelines.config import ExperimentConfig, SamplesConfig
 from pipelines.ingest import IngestedCohort
-from pipelines.screens.analyse import MODEL, Analysis, analyse
-from pipelines.screens.evidence import (
+from pipelines.reading.drug_evidence import (
     doubts_of,
     efflux_evidence,
     experiment_evidence,
     shared_line_evidence,
 )
+from pipelines.screens.analyse import MODEL, Analysis, analyse
 from pipelines.screens.identity import identity_doubts, line_identities
 from pipelines.screens.options import ScreenOptions
 from pipelines.screens.predict import lines_to_hold_out
@@ -60,7 +60,7 @@ class Screens:
     transfers
         What was learned on one group and asked about another.
     evidence
-        Whether measures go the way the tables say (:mod:`pipelines.screens.evidence`).
+        Whether measures go the way the tables say (:mod:`pipelines.reading.drug_evidence`).
     identities
         What lines of two sets are most like (:mod:`pipelines.screens.identity`).
     genes

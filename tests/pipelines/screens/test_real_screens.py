@@ -10,7 +10,7 @@ from features.catalogue import Catalogue
 from pipelines.cohorts import read_cohort
 from pipelines.config import configuration_folder, load_cohort
 from pipelines.ingest import IngestedCohort, ingest_cohort
-from pipelines.screens.evidence import doubts_of, efflux_evidence, shared_line_evidence
+from pipelines.reading.drug_evidence import doubts_of, efflux_evidence, shared_line_evidence
 from pipelines.screens.identity import identity_doubts, line_identities
 from pipelines.screens.task import Task, tasks_of
 

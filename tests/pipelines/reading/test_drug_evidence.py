@@ -6,7 +6,12 @@ import pytest
 
 from features.catalogue import Catalogue
 from pipelines.ingest import IngestedCohort
-from pipelines.screens.evidence import COLUMNS, doubts_of, efflux_evidence, shared_line_evidence
+from pipelines.reading.drug_evidence import (
+    COLUMNS,
+    doubts_of,
+    efflux_evidence,
+    shared_line_evidence,
+)
 from tests.screens import Screen, ingest_screen, line_names, make_screen
 
 
