@@ -25,7 +25,7 @@ SAME_DONOR: Mapping[str, str] = {
 }
 """Lines whose DNA is another's: name → the identity they share. They may respond differently and
 stay two samples; on both sides of a split they would be one tumour on both sides (Lorenzi 2009,
-doi:10.1158/1535-7163.MCT-08-0921)."""
+doi:10.1158/1535-7163.MCT-08-0921; J.RT3-T3.5 was made from Jurkat)."""
 
 
 def line_identity(name: str) -> str:
