@@ -166,6 +166,7 @@ class AllGenesClassifier(TwoClassModel):
             n_jobs=self.n_jobs or 1,
             deterministic=True,
             force_col_wise=True,
+            enable_bundle=False,
             verbosity=-1,
         ).fit(values, encoded, sample_weight=weights)
         return self

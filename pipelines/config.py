@@ -99,6 +99,9 @@ class ValidationConfig(Section):
     """Its repeats."""
     n_resamples: int = Field(default=1000, ge=10)
     """Bootstrap resamples of patients for the intervals, and swaps of paired tests."""
+    processes: int = Field(default=1, ge=1, le=2)
+    """2: both standardisations are validated at the same time, in a process each; the figures are
+    the same, the memory is more."""
     coverage: float = Field(default=0.9, gt=0.5, lt=1)
     """Share of each class that the prediction sets are to hold."""
     learning_curve: int = Field(default=5, ge=0)

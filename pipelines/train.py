@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, default_catalogue, load_catalogue
 from features.reference import Standardisation
 from models.plan import ValidationPlan
 from models.signs import sign_agreement
-from models.tuning import Tuner
 from pipelines.claims.log import log_claims
 from pipelines.cohorts import read_cohort
 from pipelines.config import ExperimentConfig, configuration_folder, load_cohort, project_folder
@@ -25,6 +23,7 @@ from pipelines.screens.run import plan_screens, run_screens
 from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
 from pipelines.tracking import default_store, trials_file
+from pipelines.training.arms import measure_nulls, train_arms
 from pipelines.training.checks import (
     refuse_gene_scaled,
     refuse_repeated_cohorts,
@@ -32,14 +31,12 @@ from pipelines.training.checks import (
     refuse_too_little,
     refuse_unknown_exclusions,
 )
-from pipelines.training.final_model import TrainedArm, final_model
+from pipelines.training.final_model import final_model
 from pipelines.training.plan import planned_parts
 from pipelines.training.trained import TrainedExperiment
 from pipelines.validation.on_treatment import on_treatment_tables
 from pipelines.validation.selection import make_tuner, tuning_key
 from pipelines.validation.shift import drift_of_held_out, held_out_shift, probe_shift
-from pipelines.validation.tumour_types import with_tumour_types
-from pipelines.validation.validate import measure_null, validate
 
 __all__ = ["configured_catalogue", "ingest_cohorts", "train"]
 
@@ -256,24 +253,12 @@ def _train_all(
             config, samples=dataset.samples, features=features, catalogue=prepared.catalogue
         ),
     )
-    trained = {
-        arm: _train_arm(
-            part,
-            plan,
-            config=config,
-            standardisation=arm,
-            tuner=tuner,
-            everyone=dataset,
-            progress=progress,
-        )
-        for arm, (part, plan) in prepared.parts.items()
-    }
+    trained = train_arms(
+        prepared.parts, config=config, tuner=tuner, everyone=dataset, progress=progress
+    )
     # After all that the tuning's budget is for: the null has no share in it.
     watch.lap("validation")
-    nulls = {
-        arm: measure_null(found.validation, config=config, tuner=tuner, progress=progress)
-        for arm, found in trained.items()
-    }
+    nulls = measure_nulls(trained, config=config, tuner=tuner, progress=progress)
     watch.lap("permutations")
     progress("samples on treatment")
     changes = on_treatment_tables(prepared.ingested, config=config, catalogue=prepared.catalogue)
@@ -312,39 +297,6 @@ def _train_all(
         minutes=watch.metrics["minutes.validation"],
         tags=versions,
     )
-
-
-def _train_arm(
-    dataset: Dataset,
-    plan: ValidationPlan,
-    *,
-    config: ExperimentConfig,
-    standardisation: Standardisation,
-    tuner: Tuner,
-    everyone: Dataset,
-    progress: Progress,
-) -> TrainedArm:
-    """Return how the planned samples validate, and the final parts fitted on all of them.
-
-    The final parts take the features of ``everyone``, whose background the model serves.
-    """
-    validation = validate(
-        dataset,
-        plan,
-        config=config,
-        standardisation=standardisation,
-        tuner=tuner,
-        progress=progress,
-    )
-    validation = with_tumour_types(validation, config=config, tuner=tuner, progress=progress)
-    progress(f"{standardisation}-relative: the final choice")
-    served = everyone.features(list(everyone.cohorts)).loc[dataset.samples.index]
-    learner = validation.learner
-    if len(everyone.cohorts) > len(dataset.cohorts):
-        learner = learner.with_features(served)
-    positions = np.arange(len(dataset.samples))
-    final = learner.train(positions, tuner=tuner, fold=f"{standardisation}/final")
-    return TrainedArm(validation, final)
 
 
 def _ingest_apart(

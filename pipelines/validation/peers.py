@@ -18,6 +18,7 @@ from models.tuning import Tuner
 from models.validation import predict_out_of_fold
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
+from pipelines.validation.selection import threads
 from pipelines.validation.tide import tide_available, tide_scores
 
 __all__ = ["predict_peers"]
@@ -62,7 +63,9 @@ def predict_peers(
             plan.samples,
             splits,
             features_of=lambda cohorts: all_gene_expression(dataset.cohorts, training=cohorts),
-            make_classifier=lambda: AllGenesClassifier(random_state=config.seed, n_jobs=2),
+            make_classifier=lambda: AllGenesClassifier(
+                random_state=config.seed, n_jobs=threads(config)
+            ),
             standardisation=standardisation,
             min_cohort_size=size,
         )

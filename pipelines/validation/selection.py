@@ -17,7 +17,7 @@ from pipelines.ingest import file_hash
 from pipelines.provenance import library_requirements
 from pipelines.settings.tuning import CandidateConfig, RangeConfig
 
-__all__ = ["candidates_of", "make_builder", "make_tuner", "tuning_key"]
+__all__ = ["candidates_of", "make_builder", "make_tuner", "threads", "tuning_key"]
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _THREADS = 2
@@ -71,6 +71,11 @@ def _ranges(config: ExperimentConfig) -> dict[str, dict[str, SearchRange]]:
     return ranges
 
 
+def threads(config: ExperimentConfig) -> int:
+    """Return the threads that a process fits models with."""
+    return max(1, _THREADS // config.validation.processes)
+
+
 def make_builder(config: ExperimentConfig, catalogue: Catalogue) -> CandidateBuilder:
     """Return what makes candidates' models for a setting's features and signs."""
     markers = {marker.id: marker for marker in catalogue.markers_of(config.setting)}
@@ -84,7 +89,7 @@ def make_builder(config: ExperimentConfig, catalogue: Catalogue) -> CandidateBui
         mechanisms=several,
         signs=catalogue.signs(config.setting),
         seed=config.seed,
-        n_jobs=_THREADS,
+        n_jobs=threads(config),
     )
 
 
