@@ -14,6 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
 RUN := $(UV) run --frozen --no-sync
+SETTINGS := ici adc hcc sclc
 # On two cores; tests that share what takes long to make run in one process (tests/conftest.py).
 PYTEST := $(RUN) pytest -n 2
 
@@ -54,10 +55,12 @@ validation: environment  ## Train on the real cohorts with the permutation null;
 	$(RUN) oncoresist report models:/oncoresist-ici/latest --output docs/validation.md
 
 settings: environment  ## Train the four settings on the real cohorts; write docs/adc.md, hcc.md, sclc.md
-	for setting in ici adc hcc sclc; do \
-	  $(RUN) oncoresist train conf/experiments/$$setting.yaml || exit $$?; done
-	for setting in adc hcc sclc; do \
+	$(MAKE) --no-print-directory -j2 --output-sync=target $(SETTINGS:%=train-%)
+	for setting in $(filter-out ici,$(SETTINGS)); do \
 	  $(RUN) oncoresist report models:/oncoresist-$$setting/latest --output docs/$$setting.md || exit $$?; done
+
+train-%:
+	$(RUN) oncoresist train conf/experiments/$*.yaml
 
 review-screenshots: environment  ## Walk through the store in use as docs/review.md says; its pictures
 	ONCORESIST_REVIEW_STORE=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db} \

@@ -52,8 +52,8 @@ def trained() -> tuple[ResistanceClassifier, PlattCalibrator]:
 def native(classifier: ResistanceClassifier, X: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return LightGBM's contributions and expected value, averaged over the members."""
     total = np.zeros((X.shape[0], X.shape[1] + 1))
-    for member in classifier.estimators_:
-        total += member.booster_.predict(X, pred_contrib=True)
+    for booster in classifier.estimators_:
+        total += booster.predict(X, pred_contrib=True)
     return total / len(classifier.estimators_)
 
 

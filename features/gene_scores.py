@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.cohort import dense_expression, is_gene_scaled_cohort, is_sparse
 from features.errors import CohortError, examples
+from features.gene_order import GeneOrder
 from features.reference import mean_and_spread
 from features.units import is_gene_scaled, share_highest_value
 
@@ -63,8 +64,16 @@ class GeneScores:
         return pd.DataFrame(scores, index=samples.copy(), columns=list(self.symbols))
 
 
-def rank_genes(adata: ad.AnnData, *, background: Sequence[str], genes: Sequence[str]) -> GeneScores:
+def rank_genes(
+    adata: ad.AnnData,
+    *,
+    background: Sequence[str],
+    genes: Sequence[str],
+    order: GeneOrder | None = None,
+) -> GeneScores:
     """Return the ranks of genes among a background within each sample of a cohort.
+
+    ``order``, where the cohort's genes have been sorted before, saves sorting them again.
 
     Raises
     ------
@@ -80,8 +89,11 @@ def rank_genes(adata: ad.AnnData, *, background: Sequence[str], genes: Sequence[
             f"{_FEWEST_BACKGROUND_GENES}: check the gene identifiers"
         )
     wanted = np.flatnonzero(adata.var_names.isin(pd.Index(genes)))
-    values = adata.X if is_sparse(adata) else dense_expression(adata)
-    ranks, sizes = doubled_midranks(values, background=among, genes=wanted)
+    if order is None:
+        values = adata.X if is_sparse(adata) else dense_expression(adata)
+        ranks, sizes = doubled_midranks(values, background=among, genes=wanted)
+    else:
+        ranks, sizes = order.doubled_midranks(background=among, genes=wanted)
     return GeneScores("rank", ranks, 2.0 * sizes, list(adata.var_names[wanted]))
 
 

@@ -13,12 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from features.catalogue import Catalogue, Marker, default_catalogue, genes_of, genes_read
 from features.cohort import dense_expression, is_sparse
 from features.errors import ConfigError
+from features.gene_order import GeneOrder
 from features.gene_report import GeneReport, build_gene_report
 from features.gene_scores import ScoreKind, rank_genes, z_score_genes
 from features.scoring import MarkerScores, score_markers
 from features.therapy import DrugGenes, DrugTable, Therapy
 
-__all__ = ["MarkerFeatures"]
+__all__ = ["MarkerFeatures", "measured_genes"]
 
 
 class MarkerFeatures(TransformerMixin, BaseEstimator):
@@ -82,17 +83,18 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         ConfigError
             The setting has no markers, ``score_kind`` is unknown, or ``min_coverage`` no share.
         """
-        if self.score_kind not in ("rank", "mean_z"):
-            raise ConfigError(f"score_kind is '{self.score_kind}'; allowed: rank, mean_z")
-        if not 0 <= self.min_coverage <= 1:
-            raise ConfigError(f"min_coverage is {self.min_coverage}; allowed: 0 to 1")
-        measured = np.ones(X.n_vars, dtype=bool)
-        if not is_sparse(X):
-            measured = np.isfinite(dense_expression(X)).all(axis=0)
-        return self.freeze([str(gene) for gene in X.var_names[measured]])
+        self._check_parameters()
+        return self.freeze(measured_genes(X))
 
     def freeze(self, background: Sequence[str]) -> Self:
-        """Take a background as it is, as one that was stored with a model."""
+        """Take a background as it is, as one that was stored with a model.
+
+        Raises
+        ------
+        ConfigError
+            As :meth:`fit` does.
+        """
+        self._check_parameters()
         self.background_ = tuple(background)
         self.feature_names_ = tuple(marker.id for marker in self._markers())
         if not self.feature_names_:
@@ -105,8 +107,11 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         other = MarkerFeatures(self.catalogue, self.min_coverage, self.setting, score_kind)
         return other.freeze(self.background_)
 
-    def transform(self, X: ad.AnnData) -> pd.DataFrame:
+    def transform(self, X: ad.AnnData, *, order: GeneOrder | None = None) -> pd.DataFrame:
         """Return the features (n_samples, n_markers) of a cohort.
+
+        ``order`` is that of the cohort's own expression, where it is transformed on several
+        backgrounds; the features are the same.
 
         Raises
         ------
@@ -115,7 +120,7 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
             centred or scaled per gene and ranks were asked for, or a cohort has too few samples
             for z-scores.
         """
-        return self._table(self._score(X).scores, X)
+        return self._table(self._score(X, order=order).scores, X)
 
     def coverage(self, X: ad.AnnData) -> pd.DataFrame:
         """Return the share of each marker's genes that is measured (n_samples, n_markers)."""
@@ -185,6 +190,12 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(self.feature_names_, dtype=object)
 
+    def _check_parameters(self) -> None:
+        if self.score_kind not in ("rank", "mean_z"):
+            raise ConfigError(f"score_kind is '{self.score_kind}'; allowed: rank, mean_z")
+        if not 0 <= self.min_coverage <= 1:
+            raise ConfigError(f"min_coverage is {self.min_coverage}; allowed: 0 to 1")
+
     def _catalogue(self) -> Catalogue:
         return self.catalogue or default_catalogue()
 
@@ -213,11 +224,11 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
         )
         return list(dict.fromkeys([*genes_of(self._markers()), *by_drug]))
 
-    def _score(self, X: ad.AnnData) -> MarkerScores:
+    def _score(self, X: ad.AnnData, *, order: GeneOrder | None = None) -> MarkerScores:
         check_is_fitted(self)
         wanted = self._genes_needed(X)
         if self.score_kind == "rank":
-            genes = rank_genes(X, background=self.background_, genes=wanted)
+            genes = rank_genes(X, background=self.background_, genes=wanted, order=order)
         else:
             genes = z_score_genes(X, genes=wanted)
         return score_markers(
@@ -230,6 +241,14 @@ class MarkerFeatures(TransformerMixin, BaseEstimator):
     def _table(self, values: NDArray[np.float64], X: ad.AnnData) -> pd.DataFrame:
         columns = [marker.id for marker in self._markers()]
         return pd.DataFrame(values, index=X.obs_names.copy(), columns=columns)
+
+
+def measured_genes(adata: ad.AnnData) -> list[str]:
+    """Return the genes of a cohort that are measured in every sample, in its order."""
+    measured = np.ones(adata.n_vars, dtype=bool)
+    if not is_sparse(adata):
+        measured = np.isfinite(dense_expression(adata)).all(axis=0)
+    return [str(gene) for gene in adata.var_names[measured]]
 
 
 def _drug_texts(X: ad.AnnData) -> list[object]:

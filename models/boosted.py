@@ -1,10 +1,11 @@
 """Gradient-boosted trees for small cohorts: what classifier and regressor share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
+from lightgbm import Booster, Dataset
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -62,19 +63,27 @@ class BoostedTrees(BaseEstimator):
 
     def _fit_members(
         self,
-        kind: type[Any],
+        objective: Literal["binary", "regression"],
         features: NDArray[np.float64],
         target: NDArray[Any],
         weights: NDArray[np.float64] | None,
     ) -> None:
-        """Fit one model of a LightGBM class a seed, into ``estimators_``."""
+        """Fit one LightGBM model a seed, into ``estimators_``."""
         constraints = self._constraints()
+
+        def fit(seed: int) -> Booster:
+            settings = self._settings(objective, seed=seed, constraints=constraints)
+            data = Dataset(features, label=target, weight=weights, params=settings)
+            # As lightgbm.train does, without writing the trees out and reading them again, which
+            # takes a third of the time of fits as small as these.
+            booster = Booster(settings, data)
+            for _ in range(self.n_estimators):
+                booster.update()
+            return booster
+
         # LightGBM frees the interpreter while it trains, so threads share the seeds.
         self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._member(kind, seed, constraints).fit)(
-                features, target, sample_weight=weights
-            )
-            for seed in range(self.n_seeds)
+            delayed(fit)(seed) for seed in range(self.n_seeds)
         )
 
     def _raw_scores(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -83,26 +92,28 @@ class BoostedTrees(BaseEstimator):
         features = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
-        scores = [model.booster_.predict(features, raw_score=True) for model in self.estimators_]
+        scores = [booster.predict(features, raw_score=True) for booster in self.estimators_]
         return np.asarray(np.mean(scores, axis=0))
 
-    def _member(self, kind: type[Any], seed: int, constraints: list[int] | None) -> Any:
-        return kind(
-            n_estimators=self.n_estimators,
-            num_leaves=self.num_leaves,
-            learning_rate=self.learning_rate,
-            colsample_bytree=self.colsample_bytree,
-            min_child_samples=self.min_child_samples,
-            reg_lambda=self.reg_lambda,
-            subsample=self.subsample,
-            subsample_freq=int(self.subsample < 1.0),
-            monotone_constraints=constraints,
-            random_state=self.random_state + seed,
-            n_jobs=1,
-            deterministic=True,
-            force_col_wise=True,
-            verbosity=-1,
-        )
+    def _settings(
+        self, objective: str, *, seed: int, constraints: list[int] | None
+    ) -> dict[str, Any]:
+        return {
+            "objective": objective,
+            "num_leaves": self.num_leaves,
+            "learning_rate": self.learning_rate,
+            "feature_fraction": self.colsample_bytree,
+            "min_data_in_leaf": self.min_child_samples,
+            "lambda_l2": self.reg_lambda,
+            "bagging_fraction": self.subsample,
+            "bagging_freq": int(self.subsample < 1.0),
+            "monotone_constraints": constraints,
+            "seed": self.random_state + seed,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_col_wise": True,
+            "verbosity": -1,
+        }
 
     def _constraints(self) -> list[int] | None:
         if self.monotone_constraints is None:

@@ -3,7 +3,6 @@
 from typing import Self
 
 import numpy as np
-from lightgbm import LGBMClassifier
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import validate_data
 
@@ -29,7 +28,7 @@ class ResistanceClassifier(TwoClassModel, BoostedTrees):
     classes_
         The two labels, sorted; the second is the positive class.
     estimators_
-        One fitted ``LGBMClassifier`` a seed.
+        One ``lightgbm.Booster`` a seed.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -79,7 +78,7 @@ class ResistanceClassifier(TwoClassModel, BoostedTrees):
         weights = None
         if groups is not None or cohorts is not None:
             weights = sample_weights(len(encoded), groups=groups, cohorts=cohorts)
-        self._fit_members(LGBMClassifier, features, encoded, weights)
+        self._fit_members("binary", features, encoded, weights)
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -272,9 +272,9 @@ def _of_trees(
         classifier, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
     )
     total = np.zeros((features.shape[0], features.shape[1] + 1))
-    for member in classifier.estimators_:
+    for booster in classifier.estimators_:
         # The last column is the expected value of the trees.
-        total += member.booster_.predict(features, pred_contrib=True)
+        total += booster.predict(features, pred_contrib=True)
     total /= len(classifier.estimators_)
     return total[:, :-1], float(total[0, -1])
 

@@ -85,10 +85,9 @@ def _of_trees(classifier: ResistanceClassifier, X: pd.DataFrame) -> Array:
     features = validate_data(
         classifier, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
     )
-    boosters = [member.booster_ for member in classifier.estimators_]
     parts = [
         shap.TreeExplainer(booster).shap_interaction_values(_as_lightgbm_reads(booster, features))
-        for booster in boosters
+        for booster in classifier.estimators_
     ]
     return np.asarray(np.mean(parts, axis=0))
 

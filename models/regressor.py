@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import numpy as np
-from lightgbm import LGBMRegressor
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
@@ -23,7 +22,7 @@ class ResistanceRegressor(RegressorMixin, BoostedTrees):
     Attributes
     ----------
     estimators_
-        One fitted ``LGBMRegressor`` a seed.
+        One ``lightgbm.Booster`` a seed.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -56,7 +55,7 @@ class ResistanceRegressor(RegressorMixin, BoostedTrees):
             y_numeric=True,
         )
         weights = None if groups is None else sample_weights(len(target), groups=groups)
-        self._fit_members(LGBMRegressor, features, target, weights)
+        self._fit_members("regression", features, target, weights)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:

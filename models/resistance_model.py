@@ -30,7 +30,7 @@ from models.transformer_parts import describe_transformer, load_transformer
 
 __all__ = ["ModelArm", "ResistanceModel"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _REFERENCE_FILE = "training.skops"
 _CELLS_FILE = "cells.skops"
 _TRUSTED = [
@@ -38,7 +38,6 @@ _TRUSTED = [
     "collections.defaultdict",
     "features.reference.ReferenceStandardiser",
     "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
     "models.calibration.BetaCalibrator",
     "models.calibration.IsotonicCalibrator",
     "models.calibration.PlattCalibrator",

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.cells.transformer import CellFeatures, has_cells
+from features.cohort import dense_expression, is_sparse
 from features.covariates import COVARIATES
 from features.drug_class import name_drug_classes
 from features.errors import ConfigError, examples
 from features.fingerprint import Fingerprints, fingerprint
+from features.gene_order import GeneOrder
 from features.gene_scores import ScoreKind
 from features.profile import rank_profile
 from features.therapy import DrugTable
-from features.transformer import MarkerFeatures
+from features.transformer import MarkerFeatures, measured_genes
 from models.drift import DriftReference
 from models.gene_reference import GeneReference, gene_ranks
 from models.shift import ShiftDetector
@@ -63,6 +65,8 @@ class Dataset:
     score_kind: ScoreKind = "rank"
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
     _transformers: dict[tuple[str, ...], MarkerFeatures] = field(default_factory=dict, repr=False)
+    _orders: dict[str, GeneOrder] = field(default_factory=dict, repr=False)
+    _measured: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def of(self, names: Sequence[str]) -> "Dataset":
         """Return the data set of some of the cohorts."""
@@ -98,19 +102,34 @@ class Dataset:
             samples=self.samples[kept],
             _features={},
             _transformers={},
+            _orders={},
+            _measured={},
         )
 
     def transformer(self, training: Sequence[str]) -> MarkerFeatures:
         """Return marker features whose background is the genes that the cohorts share."""
         key = tuple(training)
         if key not in self._transformers:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Observation names are not unique")
-                shared = ad.concat([self.cohorts[name] for name in key], join="inner")
-            make = CellFeatures if has_cells(shared) else MarkerFeatures
-            features = make(self.catalogue, self.min_coverage, self.setting, self.score_kind)
-            self._transformers[key] = features.fit(shared)
+            settings = (self.catalogue, self.min_coverage, self.setting, self.score_kind)
+            if all(has_cells(self.cohorts[name]) for name in key):
+                found: MarkerFeatures = CellFeatures(*settings).fit(self._together(key))
+            else:
+                found = MarkerFeatures(*settings).freeze(self._shared_genes(key))
+            self._transformers[key] = found
         return self._transformers[key]
+
+    def _together(self, names: Sequence[str]) -> ad.AnnData:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Observation names are not unique")
+            return ad.concat([self.cohorts[name] for name in names], join="inner")
+
+    def _shared_genes(self, names: Sequence[str]) -> list[str]:
+        """Return the genes measured in every sample of the cohorts, in the order of the first."""
+        for name in names:
+            if name not in self._measured:
+                self._measured[name] = measured_genes(self.cohorts[name])
+        others = [set(self._measured[name]) for name in names[1:]]
+        return [gene for gene in self._measured[names[0]] if all(gene in own for own in others)]
 
     def features(self, training: Sequence[str]) -> pd.DataFrame:
         """Return unstandardised features of all samples, background from ``training`` alone."""
@@ -118,9 +137,21 @@ class Dataset:
         if key not in self._features:
             transformer = self.transformer(key)
             self._features[key] = self._stack(
-                {name: transformer.transform(adata) for name, adata in self.cohorts.items()}
+                {
+                    name: transformer.transform(adata, order=self._order(name))
+                    for name, adata in self.cohorts.items()
+                }
             )
         return self._features[key]
+
+    def _order(self, name: str) -> GeneOrder | None:
+        """Return a cohort's genes in order; sparse and gene-scaled ones are not ranked by it."""
+        adata = self.cohorts[name]
+        if is_sparse(adata) or self.score_kind != "rank":
+            return None
+        if name not in self._orders:
+            self._orders[name] = GeneOrder.of(dense_expression(adata))
+        return self._orders[name]
 
     def profiles(self, transformer: MarkerFeatures) -> NDArray[np.float32]:
         """Return the rank profiles of all samples (n_samples, n_background)."""

@@ -17,6 +17,7 @@ from features.cells.features import (
 )
 from features.cohort import cohort_facts
 from features.errors import CohortError
+from features.gene_order import GeneOrder
 from features.gene_scores import ScoreKind
 from features.transformer import MarkerFeatures
 
@@ -123,7 +124,7 @@ class CellFeatures(MarkerFeatures):
             self.background_, compartments=self.compartments_, table=self.cell_table_features_
         )
 
-    def transform(self, X: ad.AnnData) -> pd.DataFrame:
+    def transform(self, X: ad.AnnData, *, order: GeneOrder | None = None) -> pd.DataFrame:
         """Return the features (n_samples, n_features) of a cohort made from single cells.
 
         Raises
@@ -133,7 +134,7 @@ class CellFeatures(MarkerFeatures):
             :meth:`features.MarkerFeatures.transform`.
         """
         table = _cell_table(X).reindex(columns=list(self.cell_table_features_))
-        parts = [super().transform(X), self._within(X), table]
+        parts = [super().transform(X, order=order), self._within(X), table]
         return pd.concat(parts, axis=1)[list(self.feature_names_)].astype(float)
 
     @property

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.stats import percentileofscore, rankdata, zscore
 
 from features.catalogue import Catalogue, Citation, Marker
+from features.gene_order import GeneOrder
 from features.gene_scores import GeneScores, ScoreKind, doubled_midranks, gene_z_scores
 from features.scoring import MarkerScores, score_markers
 from features.therapy import DrugGenes
@@ -134,6 +135,22 @@ def test_ranking_does_not_change_the_values() -> None:
     before = values.copy()
     doubled_midranks(values, background=np.arange(60), genes=np.arange(60))
     np.testing.assert_array_equal(values, before)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_genes_in_order_give_the_ranks_among_any_background(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = tied_values(seed)
+    values[rng.random(values.shape) < 0.1] = NAN
+    order = GeneOrder.of(values)
+    for size in (1, 20, 60):  # the second and third find the places kept
+        background = np.sort(rng.choice(60, size, replace=False))
+        for genes in (np.arange(15), np.sort(rng.choice(60, 9, replace=False))):
+            found = order.doubled_midranks(background=background, genes=genes)
+            expected = doubled_midranks(values, background=background, genes=genes)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 # --- sparse

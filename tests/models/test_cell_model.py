@@ -11,6 +11,7 @@ from features.errors import CohortError, ConfigError, ModelError
 from models.cell_model import CellModel, aggregate_cells, fit_cell_model
 from models.cell_table import CellTable
 from models.weights import sample_weights
+from tests.lightgbm_reference import reference_of
 
 FAST = {"n_estimators": 60, "n_seeds": 1, "colsample_bytree": 1.0, "learning_rate": 0.1}
 
@@ -145,7 +146,7 @@ def test_patients_weigh_the_same_and_so_do_their_lesions():
     expected = model.standardise(table.features.iloc[cells])
     labels = names.map(lesions["resistant"]).astype(int)
     trees = model.classifier.estimator_
-    by_hand = trees._member(LGBMClassifier, 0, [0] * 4).fit(
+    by_hand = reference_of(LGBMClassifier, trees, constraints=[0] * 4).fit(
         expected.to_numpy(float), labels, sample_weight=weights
     )
     np.testing.assert_array_equal(

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from models.classifier import ResistanceClassifier
 from models.weights import sample_weights
+from tests.lightgbm_reference import reference_of
 
 
 def simulated_table(n_samples: int = 240, *, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -76,10 +77,8 @@ def test_a_patients_samples_weigh_as_one():
     X3, y3 = X.iloc[repeated].reset_index(drop=True), y.iloc[repeated].reset_index(drop=True)
     model = ResistanceClassifier(n_seeds=1)
     grouped = model.fit(X3, y3, groups=repeated).decision_function(X)
-    by_hand = (
-        clone(model)
-        ._member(LGBMClassifier, 0, None)
-        .fit(X3.to_numpy(), y3, sample_weight=sample_weights(len(repeated), groups=repeated))
+    by_hand = reference_of(LGBMClassifier, model).fit(
+        X3.to_numpy(), y3, sample_weight=sample_weights(len(repeated), groups=repeated)
     )
     np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy(), raw_score=True))
     assert not np.array_equal(grouped, clone(model).fit(X3, y3).decision_function(X))
@@ -90,11 +89,27 @@ def test_cohorts_weigh_the_same_where_they_are_given():
     cohorts = np.where(np.arange(120) < 30, "small", "large")
     model = ResistanceClassifier(n_seeds=1)
     weighed = clone(model).fit(X, y, cohorts=cohorts).decision_function(X)
-    by_hand = model._member(LGBMClassifier, 0, None).fit(
+    by_hand = reference_of(LGBMClassifier, model).fit(
         X.to_numpy(), y, sample_weight=sample_weights(120, cohorts=cohorts)
     )
     np.testing.assert_array_equal(weighed, by_hand.predict(X.to_numpy(), raw_score=True))
     assert not np.array_equal(weighed, clone(model).fit(X, y).decision_function(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"num_leaves": 2, "subsample": 0.7}, {"monotone_constraints": [1, 0, -1, 0, 0, 0]}],
+)
+def test_the_trees_are_those_of_lightgbms_own_estimator(settings: dict[str, object]):
+    X, y = simulated_table()
+    X.loc[::5, "b"] = np.nan
+    model = ResistanceClassifier(n_seeds=1, random_state=11, **settings).fit(X, y)
+    reference = reference_of(
+        LGBMClassifier, model, constraints=settings.get("monotone_constraints")
+    ).fit(X.to_numpy(), y)
+    np.testing.assert_array_equal(
+        model.decision_function(X), reference.predict(X.to_numpy(), raw_score=True)
+    )
 
 
 def test_bagging_draws_samples_anew_but_the_same_for_the_same_seed():

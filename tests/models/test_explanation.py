@@ -248,7 +248,7 @@ def test_attributions_equal_lightgbms_own_and_sum_to_the_log_odds():
     X, classifier, calibrator = fitted()
     found = explain(classifier, calibrator, X)
     native = np.mean(
-        [m.booster_.predict(X.to_numpy(), pred_contrib=True) for m in classifier.estimators_],
+        [m.predict(X.to_numpy(), pred_contrib=True) for m in classifier.estimators_],
         axis=0,
     )
     np.testing.assert_allclose(found.values, calibrator.slope_ * native[:, :-1], atol=1e-8)

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from models.explanation import raw_attributions
 from models.regressor import ResistanceRegressor
 from models.weights import sample_weights
+from tests.lightgbm_reference import reference_of
 
 
 def simulated_table(n_samples: int = 160, *, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -63,7 +64,7 @@ def test_a_lines_samples_weigh_as_one():
     X2, y2 = X.iloc[repeated].reset_index(drop=True), y.iloc[repeated].reset_index(drop=True)
     model = ResistanceRegressor(n_seeds=1, min_child_samples=5)
     grouped = model.fit(X2, y2, groups=repeated).predict(X)
-    by_hand = model._member(LGBMRegressor, 0, None).fit(
+    by_hand = reference_of(LGBMRegressor, model).fit(
         X2.to_numpy(), y2, sample_weight=sample_weights(len(repeated), groups=repeated)
     )
     np.testing.assert_array_equal(grouped, by_hand.predict(X.to_numpy()))

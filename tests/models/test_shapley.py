@@ -61,7 +61,7 @@ def expectation(node: dict, sample: np.ndarray, known: frozenset[int]) -> float:
 
 def coalition_values(model: ResistanceClassifier, X: pd.DataFrame) -> list[dict[frozenset, float]]:
     """Return what each coalition of features makes the model say, for each sample."""
-    forests = [m.booster_.dump_model()["tree_info"] for m in model.estimators_]
+    forests = [m.dump_model()["tree_info"] for m in model.estimators_]
     trees = [tree["tree_structure"] for forest in forests for tree in forest]
     features = range(X.shape[1])
     coalitions = [frozenset(c) for size in range(5) for c in combinations(features, size)]
@@ -120,7 +120,7 @@ def test_attributions_are_those_of_shaps_own_tree_walk():
     found, base = raw_attributions(model, X)
     values, bases = [], []
     for member in model.estimators_:
-        explainer = shap.TreeExplainer(member.booster_)
+        explainer = shap.TreeExplainer(member)
         explainer.model.model_type = "internal"  # otherwise it asks LightGBM, as we do
         values.append(explainer.shap_values(X.to_numpy(), check_additivity=False))
         bases.append(float(np.ravel(explainer.expected_value)[0]))
