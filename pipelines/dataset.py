@@ -66,7 +66,7 @@ class Dataset:
     _features: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False)
     _transformers: dict[tuple[str, ...], MarkerFeatures] = field(default_factory=dict, repr=False)
     _orders: dict[str, GeneOrder] = field(default_factory=dict, repr=False)
-    _measured: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _measured: dict[str, dict[str, None]] = field(default_factory=dict, repr=False)
 
     def of(self, names: Sequence[str]) -> "Dataset":
         """Return the data set of some of the cohorts."""
@@ -127,9 +127,12 @@ class Dataset:
         """Return the genes measured in every sample of the cohorts, in the order of the first."""
         for name in names:
             if name not in self._measured:
-                self._measured[name] = measured_genes(self.cohorts[name])
-        others = [set(self._measured[name]) for name in names[1:]]
-        return [gene for gene in self._measured[names[0]] if all(gene in own for own in others)]
+                self._measured[name] = dict.fromkeys(measured_genes(self.cohorts[name]))
+        first, *others = (self._measured[name] for name in names)
+        shared = set(first)
+        for other in others:
+            shared &= other.keys()
+        return [gene for gene in first if gene in shared]
 
     def features(self, training: Sequence[str]) -> pd.DataFrame:
         """Return unstandardised features of all samples, background from ``training`` alone."""

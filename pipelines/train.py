@@ -254,11 +254,16 @@ def _train_all(
         ),
     )
     trained = train_arms(
-        prepared.parts, config=config, tuner=tuner, everyone=dataset, progress=progress
+        prepared.parts,
+        config=config,
+        tuner=tuner,
+        everyone=dataset,
+        progress=progress,
+        watch=watch,
     )
     # After all that the tuning's budget is for: the null has no share in it.
     watch.lap("validation")
-    nulls = measure_nulls(trained, config=config, tuner=tuner, progress=progress)
+    nulls = measure_nulls(trained, config=config, tuner=tuner, progress=progress, watch=watch)
     watch.lap("permutations")
     progress("samples on treatment")
     changes = on_treatment_tables(prepared.ingested, config=config, catalogue=prepared.catalogue)

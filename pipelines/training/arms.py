@@ -11,6 +11,7 @@ from models.plan import ValidationPlan
 from models.tuning import Tuner
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
+from pipelines.runs.stopwatch import Stopwatch
 from pipelines.training.final_model import TrainedArm
 from pipelines.training.processes import run_tasks
 from pipelines.validation.tumour_types import with_tumour_types
@@ -28,6 +29,7 @@ def train_arms(
     tuner: Tuner,
     everyone: Dataset,
     progress: Progress,
+    watch: Stopwatch,
 ) -> dict[Standardisation, TrainedArm]:
     """Return how each standardisation validates, and its final parts fitted on all samples.
 
@@ -41,6 +43,8 @@ def train_arms(
         The samples whose background the model serves; the final parts take its features.
     progress
         Told each stage as it begins.
+    watch
+        Counts what further processes take.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def train_arms(
         _ArmTask(dataset, plan, config, arm, tuner, everyone)
         for arm, (dataset, plan) in parts.items()
     ]
-    found = run_tasks(tasks, processes=config.validation.processes, progress=progress)
+    found = run_tasks(tasks, processes=config.validation.processes, progress=progress, watch=watch)
     return dict(zip(parts, found, strict=True))
 
 
@@ -61,12 +65,13 @@ def measure_nulls(
     config: ExperimentConfig,
     tuner: Tuner,
     progress: Progress,
+    watch: Stopwatch,
 ) -> dict[Standardisation, dict[str, pd.DataFrame]]:
     """Return the tables of each standardisation's null; none where it is not asked for."""
     if not config.validation.permutations:
         return {arm: {} for arm in trained}
     tasks = [_NullTask(found, config, tuner) for found in trained.values()]
-    found = run_tasks(tasks, processes=config.validation.processes, progress=progress)
+    found = run_tasks(tasks, processes=config.validation.processes, progress=progress, watch=watch)
     return dict(zip(trained, found, strict=True))
 
 

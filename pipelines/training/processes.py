@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 from joblib import Parallel, delayed
 
+from pipelines.runs.stopwatch import Spent, Stopwatch
+
 __all__ = ["run_tasks"]
 
 Progress = Callable[[str], None]
@@ -16,7 +18,11 @@ _LOOK_SECONDS = 0.2
 
 
 def run_tasks[Found](
-    tasks: Sequence[Callable[[Progress], Found]], *, processes: int, progress: Progress
+    tasks: Sequence[Callable[[Progress], Found]],
+    *,
+    processes: int,
+    progress: Progress,
+    watch: Stopwatch,
 ) -> list[Found]:
     """Return what each task returns, in their order.
 
@@ -29,6 +35,8 @@ def run_tasks[Found](
         At the same time; 1 runs them here, one after the other.
     progress
         Told each stage as it begins, of tasks elsewhere by a thread, and a moment later.
+    watch
+        Counts what the processes take.
 
     Raises
     ------
@@ -40,10 +48,15 @@ def run_tasks[Found](
     with _stages_told(progress) as stages:
         # Plain copies: an array mapped from a file could not be written to.
         run = Parallel(n_jobs=processes, backend="loky", max_nbytes=None, idle_worker_timeout=10)
-        return list(run(delayed(_run)(task, stages, os.getpid()) for task in tasks))
+        found = list(run(delayed(_run)(task, stages, os.getpid()) for task in tasks))
+    for _, spent in found:
+        watch.add(spent)
+    return [returned for returned, _ in found]
 
 
-def _run[Found](task: Callable[[Progress], Found], stages: Path, parent: int) -> Found:
+def _run[Found](
+    task: Callable[[Progress], Found], stages: Path, parent: int
+) -> tuple[Found, Spent]:
     """Run a task in a process that ends where the one that started it was killed."""
 
     def tell(stage: str) -> None:
@@ -52,7 +65,10 @@ def _run[Found](task: Callable[[Progress], Found], stages: Path, parent: int) ->
         with stages.open("a", encoding="utf-8") as file:
             file.write(f"{stage}\n")
 
-    return task(tell)
+    before = Spent.so_far()
+    found, after = task(tell), Spent.so_far()
+    seconds = after.processor_seconds - before.processor_seconds
+    return found, Spent(seconds, after.peak_bytes)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_training_cohorts_that_are_unknown_or_share_nothing_are_refused():
 
 def test_it_is_the_librarys_default_model():
     X, y = planted()
-    found = AllGenesClassifier(max_bin=255).fit(X, y).decision_function(X)
+    found = AllGenesClassifier(max_bin=255, colsample_bytree=1.0).fit(X, y).decision_function(X)
     reference = LGBMClassifier(n_jobs=1, verbosity=-1).fit(X.to_numpy(), y)
     np.testing.assert_allclose(
         found, reference.predict_proba(X.to_numpy(), raw_score=True), rtol=1e-9
@@ -111,18 +111,20 @@ def test_it_is_the_librarys_default_model():
 def test_a_planted_gene_is_found_and_noise_is_not():
     X, y = planted(400)
     score = AllGenesClassifier().fit(X[:250], y[:250]).decision_function(X[250:])
-    assert roc_auc_score(y[250:], score) > 0.85
+    assert roc_auc_score(y[250:], score) > 0.8
     shuffled = np.random.default_rng(1).permutation(y[:250])
     null = AllGenesClassifier().fit(X[:250], shuffled).decision_function(X[250:])
     assert abs(roc_auc_score(y[250:], null) - 0.5) < 0.15
 
 
 @pytest.mark.slow
-def test_seed_and_threads_change_nothing():
+def test_threads_change_nothing_and_the_seed_draws_the_genes():
     X, y = planted()
     first = AllGenesClassifier(random_state=0, n_jobs=1).fit(X, y).decision_function(X)
-    other = AllGenesClassifier(random_state=5, n_jobs=2).fit(X, y).decision_function(X)
-    np.testing.assert_array_equal(first, other)
+    again = AllGenesClassifier(random_state=0, n_jobs=2).fit(X, y).decision_function(X)
+    np.testing.assert_array_equal(first, again)
+    other = AllGenesClassifier(random_state=5).fit(X, y).decision_function(X)
+    assert not np.array_equal(first, other)
 
 
 def test_a_patients_samples_weigh_as_one():
@@ -132,7 +134,9 @@ def test_a_patients_samples_weigh_as_one():
     labels = pd.concat([y, y[:40]])
     found = AllGenesClassifier().fit(twice, labels, groups=patients).decision_function(X)
     weights = np.repeat([0.5, 1.0, 0.5], [40, 120, 40]) * 200 / 160
-    reference = LGBMClassifier(n_jobs=1, verbosity=-1, max_bin=31)
+    reference = LGBMClassifier(
+        n_jobs=1, verbosity=-1, max_bin=31, colsample_bytree=0.1, random_state=0
+    )
     reference.fit(twice.to_numpy(), labels, sample_weight=weights)
     np.testing.assert_allclose(
         found, reference.predict_proba(X.to_numpy(), raw_score=True), rtol=1e-9

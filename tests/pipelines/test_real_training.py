@@ -45,9 +45,12 @@ QUICK = [
     "validation.tide=false",
 ]
 """The ici experiment with few resources: its claims here do not hang on the figures."""
-THREE = [
+WITHOUT_GIDE = [
     "cohorts.train=[gide_2019_antiPD1,jung_2019_gse135222,van_allen_2015]",
+    "cohorts.exclude=[gide_2019_antiPD1]",
     "cohorts.score=[]",
+    "tuning.trials=2",
+    "model.registered_name=without-gide",
 ]
 COMMAND = str(Path(sys.executable).with_name("oncoresist"))
 
@@ -68,6 +71,15 @@ def quick_train(*overrides: str, store: str) -> TrainingResult:
 def champion(shared: Path, session_store: str) -> TrainingResult:
     """The ici experiment on all its cohorts, with few resources."""
     return quick_train(store=session_store)
+
+
+@pytest.fixture(scope="module")
+def without_gide(shared: Path, session_store: str) -> TrainingResult:
+    """The ici experiment on two cohorts; its trials are put away, or a second would remember."""
+    found = quick_train(*WITHOUT_GIDE, store=session_store)
+    trials = Path(session_store.removeprefix("sqlite:///")).with_name("tuning.db")
+    trials.rename(trials.with_name("kept.db"))
+    return found
 
 
 def test_published_signatures_agree_with_the_peers_figures(everyone):
@@ -150,14 +162,12 @@ def test_labels_shuffled_within_cohorts_give_no_signal(everyone, scheme, standar
     assert abs(np.mean(means) - 0.5) < 2.2 * error, (np.mean(means), error)
 
 
-def test_the_same_configuration_gives_identical_metrics_and_predictions(shared, session_store):
-    overrides = [*THREE, "model.registered_name=repeated", "tuning.trials=2"]
-    first = quick_train(*overrides, store=session_store)
-    trials = Path(session_store.removeprefix("sqlite:///")).with_name("tuning.db")
-    trials.rename(trials.with_name("kept.db"))  # else the trials of the first are remembered
-    second = quick_train(*overrides, store=session_store)
-    assert without_times(first.metrics) == without_times(second.metrics)
-    pd.testing.assert_frame_equal(first.comparison, second.comparison)
+def test_the_same_configuration_gives_identical_metrics_and_predictions(
+    without_gide, session_store
+):
+    again = quick_train(*WITHOUT_GIDE, "model.registered_name=repeated", store=session_store)
+    assert without_times(without_gide.metrics) == without_times(again.metrics)
+    pd.testing.assert_frame_equal(without_gide.comparison, again.comparison)
     tables = [f"predictions/{n}" for n in ("loco", "loco_reference", "nested", "baseline.impres")]
     for table in (*tables, "tables/trials", "splits/plan"):
         pd.testing.assert_frame_equal(
@@ -167,7 +177,7 @@ def test_the_same_configuration_gives_identical_metrics_and_predictions(shared, 
                         run_id=result.run_id, artifact_path=f"{table}.parquet"
                     )
                 )
-                for result in (first, second)
+                for result in (without_gide, again)
             )
         )
 
@@ -196,9 +206,8 @@ def check_outputs(folder: Path, *, n_samples: int) -> pd.DataFrame:
     return predictions
 
 
-def test_a_model_trained_without_a_cohort_scores_it(shared, session_store, tmp_path):
-    excluded = ["cohorts.exclude=[gide_2019_antiPD1]", "model.registered_name=without-gide"]
-    quick_train(*THREE, *excluded, store=session_store)
+def test_a_model_trained_without_a_cohort_scores_it(without_gide, session_store, tmp_path):
+    assert without_gide.model_version == "1"
     folder = tmp_path / "gide"
     run_command(
         "score",
