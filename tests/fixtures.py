@@ -29,6 +29,7 @@ from models.gene_reference import GeneReference, gene_ranks
 from models.resistance_model import ModelArm, ResistanceModel
 from models.shift import ShiftDetector
 from models.training_reference import TrainingReference
+from pipelines import train as training
 from pipelines.config import load_experiment
 from pipelines.dataset import Dataset, build_dataset
 from pipelines.demo import DemoResult, run_demo
@@ -75,6 +76,7 @@ def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
         (run_log, "log_held_out_reports"),
         (run_children, "log_attributions"),
         (run_children, "log_scored_report"),
+        (training, "log_claims"),
     )
     for module, name in drawing:
         patch.setattr(module, name, lambda *arguments, **options: None)

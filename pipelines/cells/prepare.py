@@ -23,7 +23,7 @@ from features.genes import GeneTranslation
 from features.units import UnitFinding
 from pipelines.cells.prepared import PreparedCells
 from pipelines.cells.samples import CellSamples
-from pipelines.ingest import unit_of
+from pipelines.reading.units import unit_of
 from pipelines.settings.cohort import CohortConfig
 
 __all__ = ["cell_unit", "prepare_cells"]

@@ -42,6 +42,8 @@ QUICK = [
     "validation.learning_curve=0",
     "validation.permutations=0",
     "validation.all_genes=false",
+    "validation.on_treatment=false",
+    "validation.processes=1",
     "validation.tide=false",
 ]
 """The ici experiment with few resources: its claims here do not hang on the figures."""

@@ -43,6 +43,7 @@ validation:
   n_resamples: 20
   learning_curve: 0
   all_genes: false
+  on_treatment: false
   tide: false
 model:
   registered_name: resumed

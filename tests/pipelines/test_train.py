@@ -51,7 +51,7 @@ def small_experiment(
     overrides += ["validation.n_resamples=20", "classifier.n_estimators=20"]
     overrides += ["classifier.n_seeds=1", "model.registered_name=small"]
     overrides += ["validation.n_splits=2", "validation.learning_curve=0"]
-    overrides += ["validation.all_genes=false", *extra]
+    overrides += ["validation.all_genes=false", "validation.on_treatment=false", *extra]
     return load_experiment(DEMO, overrides=overrides)
 
 
