@@ -298,7 +298,7 @@ def test_a_sample_copied_into_another_cohort_under_another_name_is_refused_with_
     own["gamma_3"] = 2 * copied["alpha_5"]
     own["gamma_4"] = copied["alpha_6"] + (copied["alpha_6"] % 3 == 0)
     own.to_csv(path)
-    monkeypatch.setattr("pipelines.train.validate", None)
+    monkeypatch.setattr("pipelines.train.train_arms", None)
     listed = "cohorts.train=[alpha,beta,gamma]"
     refused(
         *TRAIN,
@@ -327,7 +327,7 @@ def test_a_cohort_to_be_scored_that_has_too_little_is_refused_before_training(
     missing = genes_of(catalogue.markers_of("ici"))[90:]
     table = change(pd.read_csv(path, index_col=0))
     table[~table.index.isin(missing)].to_csv(path)
-    monkeypatch.setattr("pipelines.train.validate", None)
+    monkeypatch.setattr("pipelines.train.train_arms", None)
     message = refused(
         *TRAIN,
         "--set",
