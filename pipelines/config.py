@@ -290,7 +290,8 @@ def load_cohort(name: str, *, conf: Path) -> tuple[CohortConfig, Path]:
     conf
         The configuration folder.
 
-    A file that says ``extends: NAME`` adds to the cohort file of that name and wins over it.
+    A file that says ``extends: NAME`` adds to the cohort file of that name beside it, else in
+    ``conf/cohorts``, and wins over it.
 
     Raises
     ------
@@ -318,16 +319,18 @@ def _cohort_layers(path: Path, *, conf: Path) -> list[tuple[str, dict[str, Any]]
         base = tree.pop("extends", None)
         if base is not None and not (isinstance(base, str) and _PLAIN_NAME.fullmatch(base)):
             raise ConfigError(
-                f"{path}: extends is {base!r}; give the name of one cohort file beside it, "
-                "without .yaml"
+                f"{path}: extends is {base!r}; give the name of one cohort file beside it "
+                "or in conf/cohorts, without .yaml"
             )
         layers.insert(0, (str(path), tree))
         seen.append(path)
         if base is None:
             return layers
-        path = conf / "cohorts" / f"{base}.yaml"
-        if not is_file(path) or path in seen:
+        beside, common = (folder / f"{base}.yaml" for folder in (path.parent, conf / "cohorts"))
+        path = beside if is_file(beside) and beside != path else common
+        if path.resolve() in [one.resolve() for one in seen]:
+            raise ConfigError(f"{seen[-1]}: extends names '{base}', which leads back to it")
+        if not is_file(path):
             raise ConfigError(
-                f"{seen[-1]}: extends names '{base}', "
-                + ("which leads back to it" if path in seen else f"but there is no file {path}")
+                f"{seen[-1]}: extends names '{base}', but there is no file {beside} or {common}"
             )

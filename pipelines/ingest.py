@@ -24,7 +24,12 @@ from features.errors import CohortError, examples
 from features.genes import GeneTranslation, translate_genes
 from features.preprocess import merge_duplicate_genes, normalise
 from features.units import UnitFinding
-from pipelines.reading.drug_evidence import doubts_of, efflux_evidence, experiment_evidence
+from pipelines.reading.drug_evidence import (
+    doubts_of,
+    efflux_evidence,
+    experiment_evidence,
+    together,
+)
 from pipelines.reading.drug_tables import DrugScreen
 from pipelines.reading.h5ad import read_h5ad
 from pipelines.reading.samples import label_rule, read_samples
@@ -159,7 +164,7 @@ def ingest_cohort(
         raise CohortError(f"cohort '{config.name}' ({path}): {error}") from error
     if screen is not None:
         evidence = efflux_evidence(config.name, adata, screen, catalogue=catalogue)
-        evidence = pd.concat([evidence, experiment_evidence(config.name, screen)])
+        evidence = together([evidence, experiment_evidence(config.name, screen)])
         notes += [f"warning: {doubt}" for doubt in doubts_of(evidence)]
     adata.uns["oncoresist"] |= {
         "label_rule": label_rule(config),

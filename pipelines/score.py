@@ -226,7 +226,8 @@ def _training_samples(model: ResistanceModel, cohort: IngestedCohort) -> list[st
     """Return samples that are, by their expression, training samples: ``here = there``."""
     prints = model.training.fingerprints
     own = fingerprint(cohort.adata, pairs=prints.pairs)
-    pairs = find_duplicates(own, prints)
+    # A line stands in the training once for each group of drugs.
+    pairs = find_duplicates(own, prints).drop_duplicates("sample")
     return [f"{a} = {b}" for a, b in zip(pairs["sample"], pairs["other"], strict=True)]
 
 

@@ -15,7 +15,13 @@ from features.therapy import DrugTable
 from models.regression_metrics import correlation_with_interval
 from pipelines.reading.drug_tables import DrugScreen
 
-__all__ = ["doubts_of", "efflux_evidence", "experiment_evidence", "shared_line_evidence"]
+__all__ = [
+    "doubts_of",
+    "efflux_evidence",
+    "experiment_evidence",
+    "shared_line_evidence",
+    "together",
+]
 
 COLUMNS = ["kind", "cohort", "other", "drug", "n", "rho", "low", "high", "verdict"]
 _FEWEST_LINES = 8
@@ -116,6 +122,12 @@ def doubts_of(evidence: pd.DataFrame) -> list[str]:
             "check response_type in the table, or state drug_response.directions"
         )
     return found
+
+
+def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of tables of evidence, one at least; those without a row have no say."""
+    kept = [table for table in tables if len(table)]
+    return pd.concat(kept, ignore_index=True) if kept else tables[-1]
 
 
 def _judged(rows: list[dict[str, Any]]) -> pd.DataFrame:

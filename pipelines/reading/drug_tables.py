@@ -3,23 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from features.catalogue_check import normalised_name
-from features.cell_lines import line_identity
 from features.drug_response import (
     ResponseLabel,
     experiments_agreement,
     label_responses,
     mean_resistance,
-    measure_direction,
     standardise_experiments,
 )
 from features.errors import CohortError, examples
 from features.therapy import DrugTable
+from pipelines.reading.drug_rows import read_rows
 from pipelines.reading.tables import read_clinical
-from pipelines.reading.text_tables import EMPTY_CELLS
 from pipelines.settings.drug_response import DrugGroup, DrugResponseConfig
 from pipelines.settings.layers import did_you_mean
 
@@ -87,7 +84,7 @@ def read_drug_screen(
         sample of the expression file is in the table.
     """
     where = f"{where} ({path})"
-    rows, notes = _rows(read_clinical(path), config, expression=expression, where=where)
+    rows, notes = read_rows(read_clinical(path), config, expression=expression, where=where)
     names = {text: drugs.name_of(text) for text in rows["drug"].unique()}
     rows = rows.assign(spelled=rows["drug"], drug=rows["drug"].map(names))
     described = _described(rows)
@@ -121,130 +118,6 @@ def read_drug_screen(
         everything.assign(line=lines),
         tuple(notes),
     )
-
-
-def _rows(
-    table: pd.DataFrame, config: DrugResponseConfig, *, expression: pd.Index, where: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return the measurements of samples that the expression file holds, with their direction."""
-    columns, notes = config.columns, []
-    _require(table, config, where=where)
-    for name, values in config.where.items():
-        table = table[table[name].str.casefold().isin([value.casefold() for value in values])]
-        if table.empty:
-            raise CohortError(f"{where}: no row has {name} {examples(values)}; see where")
-    unknown = [name for name in config.exclude if name not in expression]
-    if unknown:
-        raise CohortError(
-            f"{where}: drug_response.exclude names {examples(unknown)}, no samples of the "
-            f"expression file ({examples(expression)})"
-        )
-    expression = expression.drop(list(config.exclude))
-    known = table[columns.sample].isin(expression)
-    if not known.any():
-        raise CohortError(
-            f"{where}: no sample of the table (column '{columns.sample}': "
-            f"{examples(table[columns.sample].unique())}) is in the expression file "
-            f"({examples(expression)}); the ids must be spelled alike"
-        )
-    without = table[columns.sample][~known].nunique()
-    if without:
-        notes.append(f"{without} samples of the drug table have no expression")
-    silent = expression[~expression.isin(table[columns.sample])]
-    if len(silent):
-        notes.append(f"{len(silent)} samples without a response left out: {examples(silent)}")
-    table = table[known]
-    response = _numbers(table[columns.response], table[columns.sample], where=where)
-    measure = table[columns.measure] if columns.measure in table else config.measure
-    measures = pd.Series(measure, index=table.index).astype(str)
-    turned = {
-        name: measure_direction(name, stated=config.directions, where=where)
-        for name in measures.unique()
-    }
-    idle = [
-        text
-        for text in config.directions
-        if not any(text.casefold() in name.casefold() for name in turned)
-    ]
-    if idle:
-        raise CohortError(
-            f"{where}: drug_response.directions names {examples(idle)}, which stands in no measure "
-            f"of the table ({examples(turned)})"
-        )
-    notes += [f"measure '{name}': {way.replace('_', ' = more ')}" for name, way in turned.items()]
-    stated = columns.line in table
-    names = table[columns.line] if stated else table[columns.sample]
-    names = names.where(~names.isin(EMPTY_CELLS), table[columns.sample])
-    rows = pd.DataFrame(
-        {
-            "sample": table[columns.sample],
-            "line": names.map(line_identity),
-            "drug": table[columns.drug],
-            "response": response,
-            "direction": measures.map(turned),
-            "tissue": table.get(columns.tissue, pd.Series("", index=table.index)),
-            "cosmic_id": _cosmic(table, columns.cosmic),
-            "experiment": _experiments(table, measures, config),
-        }
-    )
-    empty = int(rows["response"].isna().sum())
-    if empty:
-        notes.append(f"{empty} responses are empty and left out")
-    return rows[rows["response"].notna()], notes
-
-
-def _require(table: pd.DataFrame, config: DrugResponseConfig, *, where: str) -> None:
-    columns = config.columns
-    stated = columns.model_fields_set
-    named = "protocol" in stated
-    needed = {
-        "columns.sample": columns.sample,
-        "columns.drug": columns.drug,
-        "columns.response": columns.response,
-        **({"columns.cosmic": columns.cosmic} if columns.cosmic else {}),
-        **{f"where.{name}": name for name in config.where},
-        **({} if config.measure else {"columns.measure": columns.measure}),
-        **{f"columns.{name}": getattr(columns, name) for name in stated & {"line", "tissue"}},
-        **({f"columns.protocol ({name})": name for name in columns.protocol} if named else {}),
-    }
-    for setting, name in needed.items():
-        if name not in table:
-            mend = "; or state what was measured under measure" if "measure" in setting else ""
-            raise CohortError(
-                f"{where}: the drug table has no column '{name}' (drug_response.{setting}); its "
-                f"columns: {examples(table.columns, most=12)}{mend}"
-            )
-
-
-def _numbers(
-    text: "pd.Series[str]", samples: "pd.Series[str]", *, where: str
-) -> "pd.Series[float]":
-    numbers = pd.to_numeric(text, errors="coerce").astype(float)
-    wrong = ~np.isfinite(numbers) & ~text.isin(EMPTY_CELLS)
-    if wrong.any():
-        value, sample = text[wrong].iloc[0], samples[wrong].iloc[0]
-        raise CohortError(
-            f"{where}: the response '{value}' of sample {sample} is not a number; "
-            "give numbers with a decimal point, NA where not measured"
-        )
-    return numbers
-
-
-def _cosmic(table: pd.DataFrame, column: str | None) -> "pd.Series[str]":
-    """Return COSMIC ids as text; a table that was once numbers writes 924100.0."""
-    if column is None:
-        return pd.Series("", index=table.index)
-    ids = table[column].str.strip().str.removesuffix(".0")
-    return ids.where(ids.str.fullmatch(r"[1-9][0-9]*"), "")
-
-
-def _experiments(
-    table: pd.DataFrame, measures: "pd.Series[str]", config: DrugResponseConfig
-) -> "pd.Series[str]":
-    """Return what parts experiments: drug, protocol and measure."""
-    parts = [table[name] for name in config.columns.protocol if name in table]
-    drug = table[config.columns.drug].map(normalised_name)
-    return pd.concat([drug, *parts, measures], axis=1).agg(" / ".join, axis=1)
 
 
 def _described(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pipelines.reading.drug_evidence import (
     efflux_evidence,
     experiment_evidence,
     shared_line_evidence,
+    together,
 )
 from pipelines.screens.analyse import MODEL, Analysis, analyse
 from pipelines.screens.identity import identity_doubts, line_identities
@@ -168,9 +169,7 @@ def _evidence(cohorts: Sequence[IngestedCohort], catalogue: Catalogue) -> pd.Dat
         efflux_evidence(name, adatas[name], screen, catalogue=catalogue) for name, screen in named
     ]
     parts += [experiment_evidence(name, screen) for name, screen in named]
-    found = [*parts, shared_line_evidence(named)]
-    kept = [part for part in found if len(part)]
-    return pd.concat(kept, ignore_index=True) if kept else found[-1]
+    return together([*parts, shared_line_evidence(named)])
 
 
 def screen_tables(screens: Screens, *, mechanisms: Mapping[str, str]) -> dict[str, pd.DataFrame]:

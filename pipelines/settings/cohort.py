@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipelines.settings.drug_response import DrugResponseConfig
-from pipelines.settings.section import PathText, Section
+from pipelines.settings.section import PathText, Section, Words
 
 __all__ = [
     "CellsConfig",
@@ -170,7 +170,7 @@ class CohortConfig(Section):
     """Constant under the logarithm of log2_tpm when the unit is stated."""
     orientation: Literal["auto", "genes_in_rows", "samples_in_rows"] = "auto"
     """Which way the matrix stands."""
-    renamed: dict[str, str] = Field(default={})
+    renamed: dict[str, Words] = Field(default={})
     """Sample as the expression file names it → the sample whose expression stands there, where a
     file is known to have mixed them up."""
     gene_lengths: PathText | None = None

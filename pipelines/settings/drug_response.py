@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.settings.section import PathText, Section
+from pipelines.settings.section import PathText, Section, Words
 
 __all__ = ["DrugGroup", "DrugResponseConfig", "ResponseColumns", "ResponseLabelConfig"]
 
@@ -70,9 +70,9 @@ class DrugResponseConfig(Section):
     """Group → drugs; its name stands in metrics and files. With several, a line has a row in each:
     ``sample|group``."""
     columns: ResponseColumns = ResponseColumns()
-    directions: dict[str, Literal["higher_resistant", "lower_resistant"]] = Field(default={})
+    directions: dict[Words, Literal["higher_resistant", "lower_resistant"]] = Field(default={})
     """Text of the measure → which way it goes, where its name does not tell or tells it wrongly."""
-    measure: str | None = None
+    measure: Words | None = None
     """The measure, where the table has no column for it."""
     where: dict[str, tuple[str, ...]] = Field(default={})
     """Column → values of the rows that are kept, such as one tumour type."""

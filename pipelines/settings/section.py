@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["PathText", "Section"]
+__all__ = ["PathText", "Section", "Words"]
 
 
 def _at_home(path: str) -> str:
@@ -16,6 +16,8 @@ def _at_home(path: str) -> str:
         return path
 
 
+Words = Annotated[str, Field(pattern=r"\S")]
+"""Text that is not blank."""
 PathText = Annotated[str, Field(min_length=1), AfterValidator(_at_home)]
 
 

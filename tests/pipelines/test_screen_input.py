@@ -254,6 +254,23 @@ def test_a_cohort_that_extends_wins_over_what_it_extends(project: Path) -> None:
     assert set(deeper.drug_response.groups) == {"taxane"}
 
 
+def test_what_is_extended_lies_beside_the_file_first(project: Path) -> None:
+    own = project / "own"
+    own.mkdir()
+    write_yaml(own / "mine.yaml", {"extends": "one", "name": "mine"})
+    found, _ = load_cohort("own/mine.yaml", conf=project / "conf")
+    assert found.unit == load_cohort("one", conf=project / "conf")[0].unit
+    change(ONE, lambda content: write_yaml(own / "one.yaml", {**content, "expression": "near.csv"}))
+    found, _ = load_cohort("own/mine.yaml", conf=project / "conf")
+    assert (found.name, found.expression) == ("mine", "near.csv")
+
+
+def test_a_sample_is_not_renamed_to_nothing(project: Path) -> None:
+    change("conf/cohorts/one_lines.yaml", lambda content: content.update(renamed={"A": " "}))
+    with pytest.raises(ConfigError, match=r"one_lines\.yaml: .*renamed"):
+        load_cohort("one", conf=project / "conf")
+
+
 def test_a_fault_names_the_file_that_it_stands_in(project: Path) -> None:
     change("conf/cohorts/one_lines.yaml", lambda content: content.update(unit="grams"))
     with pytest.raises(ConfigError, match=r"one_lines\.yaml: key 'unit' is 'grams'"):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from features.catalogue import default_catalogue
@@ -152,7 +153,8 @@ def test_rows_kept_samples_excluded_and_those_without_expression(read: Read) -> 
     kept = read(table, where={"cancer_type": ["LUNG"]}, exclude=[SAMPLES[0]], **ONE).samples
     assert set(kept["expression_id"]) == set(SAMPLES[2::2])
     screen = read(table, expression=SAMPLES[:20], **ONE)
-    assert "4 samples of the drug table have no expression" in screen.notes
+    left = f"4 samples of the drug table have no expression: {', '.join(sorted(SAMPLES[20:]))}"
+    assert left in screen.notes
 
 
 def test_notes_tell_directions_agreement_and_what_is_empty(read: Read) -> None:
@@ -239,3 +241,45 @@ def test_wrong_input_is_refused_with_the_mend(
 ) -> None:
     with pytest.raises(CohortError, match=message):
         read(spoil(long_table()), **said)
+
+
+# --- what a careless hand leaves
+
+
+def test_a_direction_for_no_text_is_refused(read: Read) -> None:
+    with pytest.raises(ValidationError, match="directions"):
+        read(long_table(), directions={"": "lower_resistant"})
+    with pytest.raises(ValidationError, match="measure"):
+        read(long_table(), measure=" ")
+
+
+def test_rows_that_do_not_say_what_was_measured_are_named(read: Read) -> None:
+    table = long_table()
+    table.loc[3:4, "response_type"] = ""
+    with pytest.raises(
+        CohortError, match=f"2 rows do not say .* first that of sample {SAMPLES[3]}"
+    ):
+        read(table)
+
+
+def test_responses_that_are_all_empty_are_told(read: Read) -> None:
+    with pytest.raises(CohortError, match=r"all 96 responses .* are empty"):
+        read(long_table().assign(response=""))
+
+
+def test_an_exclusion_of_everybody_is_told(read: Read) -> None:
+    with pytest.raises(CohortError, match="exclude leaves no sample"):
+        read(long_table(), exclude=SAMPLES)
+
+
+def test_samples_that_differ_by_case_alone_and_rows_without_a_drug_are_warned_of(
+    read: Read,
+) -> None:
+    table = long_table()
+    table["sample_id"] = [
+        name.swapcase() if name == "OVCAR-8" else name for name in table["sample_id"]
+    ]
+    table.loc[table.index[-1], "drug"] = ""
+    notes = " ".join(read(table).notes)
+    assert "warning: 1 samples of the drug table have no expression: ovcar-8; 1 of them" in notes
+    assert "warning: 1 rows of the drug table name no drug" in notes
