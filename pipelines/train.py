@@ -18,10 +18,10 @@ from pipelines.ingest import IngestedCohort, files_hash
 from pipelines.provenance import code_versions
 from pipelines.runs.log import TrainingResult, decide, log_run
 from pipelines.runs.open_run import OpenRun, training_run
-from pipelines.runs.stopwatch import Stopwatch
 from pipelines.screens.run import plan_screens, run_screens
 from pipelines.single_cohort.run import log_single
 from pipelines.single_cohort.train import prepare_single, train_single
+from pipelines.stopwatch import Stopwatch
 from pipelines.tracking import default_store, trials_file
 from pipelines.training.arms import measure_nulls, train_arms
 from pipelines.training.checks import (

@@ -10,9 +10,9 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.config import ExperimentConfig
 from pipelines.runs.description import EXPERIMENT_MARK, experiment_description, failed_description
-from pipelines.runs.stopwatch import Stopwatch
 from pipelines.runs.tags import training_tags
 from pipelines.runs.views import saved_views
+from pipelines.stopwatch import Stopwatch
 from pipelines.store_faults import again_if_raced, refusals_told
 from pipelines.tracking import Store, describe_run, open_store, start_run
 

@@ -11,7 +11,7 @@ from models.plan import ValidationPlan
 from models.tuning import Tuner
 from pipelines.config import ExperimentConfig
 from pipelines.dataset import Dataset
-from pipelines.runs.stopwatch import Stopwatch
+from pipelines.stopwatch import Stopwatch
 from pipelines.training.final_model import TrainedArm
 from pipelines.training.processes import run_tasks
 from pipelines.validation.tumour_types import with_tumour_types

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from joblib import Parallel, delayed
 
-from pipelines.runs.stopwatch import Spent, Stopwatch
+from pipelines.stopwatch import Spent, Stopwatch
 
 __all__ = ["run_tasks"]
 

@@ -19,7 +19,7 @@ from pipelines.runs.artifacts import (
 )
 from pipelines.runs.description import EXPERIMENT_MARK
 from pipelines.runs.open_run import training_run
-from pipelines.runs.stopwatch import Stopwatch
+from pipelines.stopwatch import Stopwatch
 from pipelines.tracking import Store, open_store, start_run
 
 DEMO = Path(__file__).resolve().parents[3] / "conf" / "experiments" / "demo.yaml"

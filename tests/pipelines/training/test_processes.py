@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.errors import CohortError
-from pipelines.runs.stopwatch import Spent, Stopwatch
+from pipelines.stopwatch import Spent, Stopwatch
 from pipelines.training.processes import run_tasks
 
 Progress = Callable[[str], None]
