@@ -75,7 +75,7 @@ class BoostedTrees(BaseEstimator):
             settings = self._settings(objective, seed=seed, constraints=constraints)
             data = Dataset(features, label=target, weight=weights, params=settings)
             # As lightgbm.train does, without writing the trees out and reading them again, which
-            # takes a third of the time of fits as small as these.
+            # takes up to a third of the time of fits as small as these.
             booster = Booster(settings, data)
             for _ in range(self.n_estimators):
                 booster.update()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from features.catalogue_check import normalised_name
 from features.cell_lines import line_identity
-from features.drug_response import measure_direction
+from features.drug_response import Direction, measure_direction
 from features.errors import CohortError, examples
 from pipelines.reading.text_tables import EMPTY_CELLS
 from pipelines.settings.drug_response import DrugResponseConfig
@@ -27,36 +27,98 @@ def read_rows(
     CohortError
         As :func:`pipelines.reading.drug_tables.read_drug_screen`.
     """
-    columns, notes = config.columns, []
+    columns = config.columns
     _require(table, config, where=where)
+    table, notes = _with_expression(
+        _asked_for(table, config, where=where),
+        columns.sample,
+        _without_excluded(expression, config, where=where),
+        where=where,
+    )
+    measures, directions = _measures(table, config, where=where)
+    notes += [
+        f"measure '{name}': {way.replace('_', ' = more ')}" for name, way in directions.items()
+    ]
+    stated = columns.line in table
+    names = table[columns.line] if stated else table[columns.sample]
+    names = names.where(~names.isin(EMPTY_CELLS), table[columns.sample])
+    rows = pd.DataFrame(
+        {
+            "sample": table[columns.sample],
+            "line": names.map(line_identity),
+            "drug": table[columns.drug],
+            "response": _numbers(table[columns.response], table[columns.sample], where=where),
+            "direction": measures.map(directions),
+            "tissue": table.get(columns.tissue, pd.Series("", index=table.index)),
+            "cosmic_id": _cosmic(table, columns.cosmic),
+            "experiment": _experiments(table, measures, config),
+        }
+    )
+    empty = int(rows["response"].isna().sum())
+    if empty == len(rows):
+        raise CohortError(
+            f"{where}: all {empty} responses (column '{columns.response}') of the samples in the "
+            "expression file are empty; give numbers"
+        )
+    if empty:
+        notes.append(f"{empty} responses are empty and left out")
+    nameless = int(rows["drug"].isin(EMPTY_CELLS).sum())
+    if nameless:
+        notes.append(
+            f"warning: {nameless} rows of the drug table name no drug; no group takes them"
+        )
+    return rows[rows["response"].notna()], notes
+
+
+def _asked_for(table: pd.DataFrame, config: DrugResponseConfig, *, where: str) -> pd.DataFrame:
+    """Return the rows that ``where`` of the configuration keeps."""
     for name, values in config.where.items():
         table = table[table[name].str.casefold().isin([value.casefold() for value in values])]
         if table.empty:
             raise CohortError(f"{where}: no row has {name} {examples(values)}; see where")
+    return table
+
+
+def _without_excluded(expression: pd.Index, config: DrugResponseConfig, *, where: str) -> pd.Index:
+    """Return the samples of the expression file without those that the configuration leaves out."""
     unknown = [name for name in config.exclude if name not in expression]
     if unknown:
         raise CohortError(
             f"{where}: drug_response.exclude names {examples(unknown)}, no samples of the "
             f"expression file ({examples(expression)})"
         )
-    expression = expression.drop(list(config.exclude))
-    if expression.empty:
+    kept = expression.drop(list(config.exclude))
+    if kept.empty:
         raise CohortError(f"{where}: drug_response.exclude leaves no sample; name fewer")
-    known = table[columns.sample].isin(expression)
+    return kept
+
+
+def _with_expression(
+    table: pd.DataFrame, column: str, expression: pd.Index, *, where: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows of samples that have expression, and notes on all others of either side."""
+    notes = []
+    known = table[column].isin(expression)
     if not known.any():
         raise CohortError(
-            f"{where}: no sample of the table (column '{columns.sample}': "
-            f"{examples(table[columns.sample].unique())}) is in the expression file "
+            f"{where}: no sample of the table (column '{column}': "
+            f"{examples(table[column].unique())}) is in the expression file "
             f"({examples(expression)}); the ids must be spelled alike"
         )
-    without = sorted(table[columns.sample][~known].unique())
+    without = sorted(table[column][~known].unique())
     if without:
         notes.append(_without_expression(without, expression))
-    silent = expression[~expression.isin(table[columns.sample])]
+    silent = expression[~expression.isin(table[column])]
     if len(silent):
         notes.append(f"{len(silent)} samples without a response left out: {examples(silent)}")
-    table = table[known]
-    response = _numbers(table[columns.response], table[columns.sample], where=where)
+    return table[known], notes
+
+
+def _measures(
+    table: pd.DataFrame, config: DrugResponseConfig, *, where: str
+) -> tuple["pd.Series[str]", dict[str, Direction]]:
+    """Return what was measured in each row, and which way each measure goes."""
+    columns = config.columns
     measure = table[columns.measure] if columns.measure in table else config.measure
     measures = pd.Series(measure, index=table.index).astype(str)
     blank = measures.isin(EMPTY_CELLS)
@@ -66,50 +128,21 @@ def read_rows(
             f"'{columns.measure}'), first that of sample {table[columns.sample][blank].iloc[0]}; "
             "fill the cells, or take the column out and state drug_response.measure"
         )
-    turned = {
+    directions = {
         name: measure_direction(name, stated=config.directions, where=where)
         for name in measures.unique()
     }
     idle = [
         text
         for text in config.directions
-        if not any(text.casefold() in name.casefold() for name in turned)
+        if not any(text.casefold() in name.casefold() for name in directions)
     ]
     if idle:
         raise CohortError(
             f"{where}: drug_response.directions names {examples(idle)}, which stands in no measure "
-            f"of the table ({examples(turned)})"
+            f"of the table ({examples(directions)})"
         )
-    notes += [f"measure '{name}': {way.replace('_', ' = more ')}" for name, way in turned.items()]
-    stated = columns.line in table
-    names = table[columns.line] if stated else table[columns.sample]
-    names = names.where(~names.isin(EMPTY_CELLS), table[columns.sample])
-    rows = pd.DataFrame(
-        {
-            "sample": table[columns.sample],
-            "line": names.map(line_identity),
-            "drug": table[columns.drug],
-            "response": response,
-            "direction": measures.map(turned),
-            "tissue": table.get(columns.tissue, pd.Series("", index=table.index)),
-            "cosmic_id": _cosmic(table, columns.cosmic),
-            "experiment": _experiments(table, measures, config),
-        }
-    )
-    empty = int(rows["response"].isna().sum())
-    if empty:
-        notes.append(f"{empty} responses are empty and left out")
-    if empty == len(rows):
-        raise CohortError(
-            f"{where}: all {empty} responses (column '{columns.response}') of the samples in the "
-            "expression file are empty; give numbers"
-        )
-    nameless = int(table[columns.drug].isin(EMPTY_CELLS).sum())
-    if nameless:
-        notes.append(
-            f"warning: {nameless} rows of the drug table name no drug; no group takes them"
-        )
-    return rows[rows["response"].notna()], notes
+    return measures, directions
 
 
 def _without_expression(samples: Sequence[str], expression: pd.Index) -> str:
