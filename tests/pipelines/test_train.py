@@ -19,7 +19,12 @@ from pipelines.runs.log import TrainingResult
 from pipelines.score import score_cohort
 from pipelines.tracking import Store, load_model, open_store
 from pipelines.train import ingest_cohorts, train
-from tests.fixtures import Simulated, leave_out_figures, leave_out_fresh_process
+from tests.fixtures import (
+    Simulated,
+    leave_out_figures,
+    leave_out_fresh_process,
+    without_times,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +103,19 @@ def test_two_cohorts_are_enough_and_one_is_not(trained, experiment):
     assert np.isfinite(trained.result.metrics["loco.auroc"])
     with pytest.raises(CohortError, match=r"at least two cohorts, got \['demo_counts'\]"):
         train(experiment("demo_counts"), config_file=DEMO)
+
+
+def test_two_processes_give_the_figures_of_one(trained, experiment, scaled_cohort):
+    names = ("demo_counts", "demo_tpm")
+    two = experiment(*names, score=(scaled_cohort,), extra=("validation.processes=2",))
+    told: list[str] = []
+    result = train(two, config_file=DEMO, progress=told.append)
+    assert without_times(result.metrics) == without_times(trained.result.metrics)
+    pd.testing.assert_frame_equal(result.comparison, trained.result.comparison)
+    assert {"cohort-relative: peers", "reference-relative: peers"} <= set(told)
+    ended = mlflow.get_run(result.run_id)
+    assert ended.info.status == "FINISHED"
+    assert ended.data.metrics["minutes.processor"] > 0
 
 
 def test_samples_that_are_excluded_take_no_part(experiment):

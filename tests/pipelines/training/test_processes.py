@@ -1,8 +1,12 @@
 """Tasks in processes of their own."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +71,45 @@ def test_what_a_task_raises_arrives_as_it_was_after_its_stage() -> None:
     with pytest.raises(CohortError, match="cohort 'a' has no sample left"):
         run_tasks([Refused(), Refused()], processes=2, progress=told.append, watch=Stopwatch())
     assert "reading" in told
+
+
+STARTS_AND_WAITS = """\
+import os, sys, time
+from pathlib import Path
+from pipelines.stopwatch import Stopwatch
+from pipelines.training.processes import run_tasks
+
+def work(progress):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    while True:
+        progress("working")
+        time.sleep(0.05)
+
+run_tasks([work, work], processes=2, progress=lambda stage: None, watch=Stopwatch())
+"""
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 60) -> bool:
+    """Wait for something to hold; return whether it did."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+def is_running(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told by /proc")
+def test_processes_end_where_the_one_that_started_them_was_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", STARTS_AND_WAITS, str(tmp_path)])
+    try:
+        assert wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        workers = [int(file.name) for file in tmp_path.iterdir()]
+        assert all(is_running(pid) for pid in workers)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: not any(is_running(pid) for pid in workers), seconds=20)
